@@ -1,0 +1,1 @@
+"""What travels on the wire: builds requests, reads answers. No I/O, no clock, no Airflow."""
