@@ -1,9 +1,9 @@
 """SOAP 1.2 with WS-Addressing 1.0, as far as Esendex US needs it to cancel a message.
 
 Source: the vendor's WSDL (target namespace ``http://sms2.cdyne.com``, service ``Messaging``), binding
-``mms2wsHttpBindingSecure``, which the vendor's own C# sample uses. Actions are written out: newer operations of the
-service follow another pattern. The codes of faults are those of SOAP 1.2, SOAP 1.1 and the framework that the service
-is built on (WCF); none was seen from the live service.
+``mms2wsHttpBindingSecure``, which the vendor's own C# sample uses. Actions are written out: newer operations
+of the service follow another pattern. The codes of faults are those of SOAP 1.2, SOAP 1.1 and the framework
+that the service is built on (WCF); none was seen from the live service.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ CANCEL_ACTION = "http://sms2.cdyne.com/Isms/CancelMessage"
 
 CONTENT_TYPE = f'application/soap+xml; charset=utf-8; action="{CANCEL_ACTION}"'
 """The request's content type: SOAP 1.2 carries the action there, not in a header of its own."""
+
+_SOAP = frozenset(
+    {"", "http://www.w3.org/2003/05/soap-envelope", "http://schemas.xmlsoap.org/soap/envelope/"}
+)
+_SERVICE = frozenset({"", "http://sms2.cdyne.com"})
+
+NAMESPACES = {
+    "Envelope": _SOAP,
+    "Body": _SOAP,
+    "CancelMessageResponse": _SERVICE,
+    "CancelMessageResult": _SERVICE,
+}
+"""Where the elements that lead to a result may come from: SOAP 1.2 or 1.1 and the service, or nowhere."""
 
 _ENVELOPE = (
     '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"'
@@ -84,7 +97,7 @@ def request_id(message_id: str) -> str:
 
 
 def cancel_envelope(message_id: str, to: str) -> bytes:
-    """Build the envelope that cancels one message, addressed with Action, MessageID, ReplyTo (anonymous) and To.
+    """Build the envelope that cancels one message, with an Action, MessageID, ReplyTo (anonymous) and To.
 
     :param message_id: the GUID of the message.
     :param to: the endpoint's URL as it is addressed, which the service compares with its own.
@@ -132,10 +145,8 @@ def fault_of(document: object) -> SoapFault | None:
 
 
 def cancel_result(document: object) -> object:
-    """Return the content of CancelMessageResult, ``"true"`` for instance, or ``None`` when a reply holds none."""
+    """Return the content of CancelMessageResult, such as ``"true"``, or ``None``. Look for a fault first."""
     body = _child(_child(document, "Envelope"), "Body")
-    if isinstance(body, dict) and "Fault" in body:
-        return None
     return _child(_child(body, "CancelMessageResponse"), "CancelMessageResult")
 
 

@@ -1,20 +1,22 @@
 """Reads what an HTTP answer holds, strictly and safely: JSON, XML, and an HTTP status by itself.
 
-Shared by the gateways. Whatever arrives, these functions return a plain value or raise :class:`Unreadable`; they
-never let another exception out, and no text of theirs holds any of the answer's bytes.
+Shared by the gateways. Whatever arrives, these functions return a plain value or raise :class:`Unreadable`;
+they never let another exception out, and no text of theirs holds any of the answer's bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from decimal import Decimal
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
 import xmltodict
 
 from airflow_provider_smscancel.gateways.base import Answer, Finding, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_BODY_BYTES = 256 * 1024
 """Larger bodies are not looked at: the largest documented answer is a few kilobytes."""
@@ -25,20 +27,17 @@ MAX_XML_DEPTH = 32
 _MAX_INTEGER_DIGITS = 64
 _BOM = b"\xef\xbb\xbf"
 _UTF16_XML = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")
-# What expat reads by itself. Any other name would make pyexpat look for a Python codec of that name, some of which warn
-# or do more than decoding.
+# What expat reads by itself. Any other name would make pyexpat look for a Python codec of that name, and some
+# of those warn, or do more than decoding.
 _XML_ENCODINGS = frozenset({"utf-8", "utf-16", "us-ascii", "ascii", "iso-8859-1"})
 
 
-class Unreadable(ValueError):
+class Unreadable(ValueError):  # noqa: N818 (the word that Finding uses for it)
     """A body is not what it should be. The text says how, without any of its bytes: treat it as noise."""
 
 
-# --- JSON ---------------------------------------------------------------------------------------------------------
-
-
 def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # A name that comes twice ("messageStatus": "004", "messageStatus": "006") leaves open which one was meant.
+    # A name that comes twice (a messageStatus of 004 and one of 006) leaves open which one was meant.
     value = dict(pairs)
     if len(value) != len(pairs):
         raise Unreadable("a name comes twice in one JSON object")
@@ -67,12 +66,12 @@ _DECODER = json.JSONDecoder(
 def read_json(body: bytes) -> object:
     """Read a JSON text in UTF-8.
 
-    A byte-order mark is skipped. Numbers with a fraction or an exponent come as :class:`~decimal.Decimal`, so that an
-    amount stays exact and is never mistaken for an integer code.
+    A byte-order mark is skipped. Numbers with a fraction or an exponent come as :class:`~decimal.Decimal`, so
+    that an amount stays exact and is never mistaken for an integer code.
 
     :param body: the bytes of the answer.
-    :raises Unreadable: when it is not UTF-8 (UTF-16 included), not JSON, too large, too deep, or holds a number of more
-        than 64 digits, NaN, a NUL, half a surrogate pair, or one name twice in an object.
+    :raises Unreadable: when it is not UTF-8 (UTF-16 is refused too), not JSON, too large, too deep, or holds
+        a number of more than 64 digits, NaN, a NUL, half a surrogate pair, or one name twice in an object.
     """
     problem = "not JSON"
     try:
@@ -81,7 +80,7 @@ def read_json(body: bytes) -> object:
         problem = str(error)
     except (ValueError, ArithmeticError, RecursionError, MemoryError):
         pass
-    # Raised out here so that the parser's own error, which quotes the body, does not travel along as its context.
+    # Raised out here so that the parser's own error, which quotes the body, does not travel along as context.
     raise Unreadable(problem)
 
 
@@ -91,15 +90,12 @@ def _parse_json(body: bytes) -> object:
     text = (body[3:] if body.startswith(_BOM) else body).decode("utf-8")
     value: object = _DECODER.decode(text)
     if "\\u" in text:
-        # Only an escape can bring a NUL or half a surrogate pair past the decoder: plain answers skip this look.
+        # Only an escape can bring a NUL or half a surrogate pair past the decoder: plain answers skip this.
         spelled = json.dumps(value, ensure_ascii=False, default=str)
         spelled.encode("utf-8")
         if "\\u0000" in spelled:
             raise Unreadable("a NUL in a JSON string")
     return value
-
-
-# --- XML ----------------------------------------------------------------------------------------------------------
 
 
 class _Guard:
@@ -133,19 +129,19 @@ class _Guard:
         self._depth -= 1
 
 
-def _without_prefix(_path: object, key: str, value: object) -> tuple[str, object]:
+def _without_prefix(_path: object, key: str, value: Any) -> tuple[str, Any]:
     return key.rpartition(":")[2], value
 
 
 def read_xml(body: bytes, *, force_list: Collection[str] = ()) -> dict[str, object]:
-    """Read an XML document into nested dicts, lists and strings, with the root element's name as the only key.
+    """Read an XML document into nested dicts, lists and strings; the root element's name is the only key.
 
     Attributes and namespace prefixes are dropped, blanks around text too; an empty element is ``None``.
 
     :param body: the bytes of the answer.
     :param force_list: names of elements that are lists even when there is only one of them.
-    :raises Unreadable: when it is not well-formed, too large, deeper than 32 levels, in an encoding other than UTF-8,
-        UTF-16, ASCII or Latin-1, or has a document type or entities.
+    :raises Unreadable: when it is not well-formed, too large, deeper than 32 levels, in an encoding other
+        than UTF-8, UTF-16, ASCII or Latin-1, or has a document type or entities.
     """
     problem = "not well-formed XML"
     try:
@@ -180,16 +176,15 @@ def read_document(body: bytes, *, force_list: Collection[str] = ()) -> object:
     """
     if body[:1] == b"{":  # the usual answer
         return read_json(body)
-    start = body.removeprefix(_BOM).lstrip(b" \t\r\n")[:2]
-    if not start:
+    if body[:2] in _UTF16_XML:
+        return read_xml(body, force_list=force_list)
+    trimmed = body.removeprefix(_BOM).lstrip(b" \t\r\n")
+    if not trimmed:
         raise Unreadable("an empty body")
-    if start[:1] == b"<" or start in _UTF16_XML:
-        # expat wants an XML declaration to come first, with not even a blank before it.
-        return read_xml(body if start in _UTF16_XML else body.removeprefix(_BOM).lstrip(), force_list=force_list)
+    if trimmed[:1] == b"<":
+        # Trimmed, because expat wants an XML declaration to come first, with not even a blank before it.
+        return read_xml(trimmed, force_list=force_list)
     return read_json(body)
-
-
-# --- HTTP ---------------------------------------------------------------------------------------------------------
 
 
 def verdict_on(answer: Answer, finding: Finding, code: str | None = None, detail: str = "") -> Verdict:
@@ -200,14 +195,16 @@ def verdict_on(answer: Answer, finding: Finding, code: str | None = None, detail
 def looks_like_html(body: bytes) -> bool:
     """Say whether a body is a web page, as proxies, firewalls and failing servers send them."""
     start = body.removeprefix(_BOM).lstrip()[:200].lower()
-    return start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<?xml") and b"<html" in start)
+    if start.startswith(b"<?xml"):
+        return b"<html" in start or b"<!doctype html" in start
+    return start.startswith((b"<!doctype html", b"<html"))
 
 
 def http_fault(answer: Answer, *, gateway: str = "gateway") -> Verdict | None:
     """Say what an HTTP status means by itself, once the body turned out to be no answer of the gateway.
 
-    429 is ``BUSY``. 5xx is ``FAULT``, 503 too: it may come from anything on the way, so it does not prove that the
-    request was not acted upon. Every other status that is not 2xx, and a web page with any of them, is ``UNREADABLE``.
+    429 is ``BUSY``. 5xx is ``FAULT``, 503 too: it may come from anything on the way, so it does not prove
+    that the request was not acted upon. Any other status but 2xx, and a web page with 2xx, is ``UNREADABLE``.
 
     :param gateway: the name that a person knows it by, for the detail.
     :returns: ``None`` for a 2xx status whose body is not a web page: the status says nothing against it.

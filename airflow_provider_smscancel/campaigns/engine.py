@@ -1,0 +1,545 @@
+"""The engine: asks a gateway about every message of a campaign, concurrently, in order, at a pace, until each is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, Protocol
+
+from airflow_provider_smscancel.campaigns.health import (
+    FIRST_PROBE_AFTER_S,
+    PROBE_EVERY_S,
+    Health,
+    is_an_answer,
+)
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.order import Job, WorkQueue
+from airflow_provider_smscancel.campaigns.outcome import Outcome
+from airflow_provider_smscancel.campaigns.sessions import AccountRefused, SessionKeeper
+from airflow_provider_smscancel.campaigns.settlement import Again, Case, Settled, Verb
+from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, Request, Verdict
+from airflow_provider_smscancel.transport.failure import TransportFailure
+from airflow_provider_smscancel.transport.pacer import Pacer
+from airflow_provider_smscancel.transport.policy import retry_after_seconds
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""How long what is in flight may still take once the run is told to end."""
+SECOND_ROUND_AFTER_S = 1.0
+STRAY_REFUSALS = 5
+"""How often one message may meet a refusal of an account that is in order, before it is left open."""
+ACCOUNT_CHECKS = 3
+CLOCK_TOLERANCE_S = 30.0
+CLOCK_CHECK_EVERY_S = 1.0
+FLUSH_EVERY_S = 0.05
+FLUSH_AT = 500
+
+
+class RunEnd(enum.StrEnum):
+    """Why a run ended."""
+
+    COMPLETE = "complete"
+    STOPPED = "stopped"
+    """Somebody told it to stop: a kill, or a reader that left."""
+    DEADLINE = "deadline"
+    GATEWAY_DOWN = "gateway_down"
+    ACCOUNT_REFUSED = "account_refused"
+    CRASHED = "crashed"
+
+
+class SettledMessage(NamedTuple):
+    """One message that is settled, on its way out of the engine."""
+
+    index: int
+    settled: Settled
+    attempts: int
+    finished_at: float
+    """Seconds since 1970, by this machine's clock."""
+
+
+class Transport(Protocol):
+    """How a request gets there and back."""
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request. Raises :class:`TransportFailure` when there is no answer."""
+
+
+@dataclass(slots=True)
+class RunStats:
+    """What a run has done so far. Read from another thread: single fields are consistent, the whole may lag by a moment."""
+
+    requests: int = 0
+    repeats: int = 0
+    throttled: int = 0
+    account_refusal: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How fast, and how long.
+
+    :param requests_per_second: the pace that is never exceeded.
+    :param max_concurrency: how many requests may be under way.
+    :param give_up_after_s: how long the gateway may be down, in seconds.
+    :param deadline_s: how many seconds the run may take from its start, or ``None``.
+    """
+
+    requests_per_second: float
+    max_concurrency: int
+    give_up_after_s: float = 600.0
+    deadline_s: float | None = None
+
+
+class Engine:
+    """One run over one campaign. Everything but the constructor runs in one event loop.
+
+    :param gateway: which gateway.
+    :param campaign: the messages.
+    :param todo: which of them, by index.
+    :param limits: how fast and how long.
+    :param make_case: makes the case of a message that is not settled by its first answer.
+    :param deliver: takes what is settled, in batches; called in the loop's thread, must not block.
+    :param first: what to ask about each message first.
+    :param wall: this machine's clock, seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        campaign: Campaign,
+        todo: list[int],
+        *,
+        limits: Limits,
+        make_case: Callable[[int], Case],
+        deliver: Callable[[list[SettledMessage]], None],
+        stats: RunStats,
+        first: Verb = Verb.STOP,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._gateway = gateway
+        self._campaign = campaign
+        self._limits = limits
+        self._make_case = make_case
+        self._deliver = deliver
+        self._first = first
+        self._wall = wall
+        self._queue = WorkQueue(campaign.due, todo, first)
+        self._todo = todo
+        self._open = len(todo)
+        self._settled = bytearray(len(campaign))
+        self._cases: dict[int, Case] = {}
+        self._health = Health(limits.give_up_after_s)
+        self._skew_s = 0.0
+        self._clock_checked_at = float("-inf")
+        self._in_flight: dict[int, Job] = {}
+        self._parked: list[int] = []
+        self._second_round = False
+        self._held: list[Job] = []
+        self._strays: Counter[int] = Counter()
+        self._session_losses: Counter[int] = Counter()
+        self._idle: list[asyncio.Future[None]] = []
+        self._holds: set[str] = set()
+        self._out: list[SettledMessage] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self.stats = stats
+        self._end: RunEnd | None = None
+        self._crash: BaseException | None = None
+        self._finished = asyncio.Event()
+        self._gate = asyncio.Event()
+        self._gate.set()
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    async def run(self, transport: Transport) -> RunEnd:
+        """Ask until every message is settled or the run is ended, then hand over what is left as open.
+
+        :param transport: how requests get there.
+        :return: why it ended.
+        :raises Exception: what broke inside, after everything was handed over: a defect of this package.
+        """
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._pacer = Pacer(self._limits.requests_per_second, clock=self._loop.time, sleep=asyncio.sleep)
+        self._sessions = SessionKeeper(self._gateway, self._counted_send, self._loop.time)
+        if self._end is not None or not self._open:
+            return self._conclude(self._end or RunEnd.COMPLETE)
+        if self._limits.deadline_s is not None:
+            self._loop.call_later(self._limits.deadline_s, self.end, RunEnd.DEADLINE)
+        flusher = self._spawn(self._flush_now_and_then())
+        count = min(self._limits.max_concurrency, self._open)
+        workers = [self._spawn(self._work(slot)) for slot in range(count)]
+        await self._finished.wait()
+        await self._let_finish(workers)
+        for task in [flusher, *self._background]:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        end = self._conclude(self._end or RunEnd.COMPLETE)
+        if self._crash is not None:
+            raise self._crash
+        return end
+
+    def end(self, why: RunEnd) -> None:
+        """Make no new request. What is in flight gets :data:`GRACE_S` seconds. The first call counts."""
+        if self._end is None:
+            self._end = why
+            self._finished.set()
+
+    def abandon(self) -> None:
+        """Hand over every message as open: the run could not even begin."""
+        self._conclude(RunEnd.CRASHED)
+
+    async def _let_finish(self, workers: list[asyncio.Task[None]]) -> None:
+        flying = [workers[slot] for slot in self._in_flight if slot >= 0]
+        if flying:
+            await asyncio.wait(flying, timeout=GRACE_S)
+
+    def _conclude(self, end: RunEnd) -> RunEnd:
+        for job in self._in_flight.values():
+            if not self._settled[job.index]:
+                self._case(job.index).interrupted(job.verb)
+        if self._open:
+            why = self._why(end)
+            for index in self._todo:
+                if not self._settled[index]:
+                    case = self._case(index)
+                    self._settle(index, case.give_up(why), case.attempts)
+        self._flush()
+        return end
+
+    def _why(self, end: RunEnd) -> str:
+        if end is RunEnd.GATEWAY_DOWN:
+            return "the gateway gave no answer and the run gave up waiting"
+        if end is RunEnd.ACCOUNT_REFUSED:
+            return "the gateway refused the account"
+        if end is RunEnd.CRASHED:
+            return "the run broke down"
+        if end is RunEnd.DEADLINE:
+            return "the run's time was up"
+        return "the run was stopped"
+
+    # -- one worker: one request at a time ----------------------------------------------------------------------------
+
+    async def _work(self, slot: int) -> None:
+        try:
+            while self._end is None:
+                if not self._gate.is_set():
+                    await self._gate.wait()
+                elif not len(self._queue):
+                    await self._wait_for_work()
+                else:
+                    await self._pacer.acquire()
+                    await self._take_one(slot)
+        except Exception as error:  # noqa: BLE001 - whatever breaks here must not lose the other messages
+            self._crash = error
+            self.end(RunEnd.CRASHED)
+
+    async def _take_one(self, slot: int) -> None:
+        if self._end is not None or not self._gate.is_set():
+            return
+        job = self._queue.pop(self._now())
+        if job is not None:
+            await self._exchange(slot, job)
+
+    async def _wait_for_work(self) -> None:
+        waiter = self._loop.create_future()
+        self._idle.append(waiter)
+        await waiter
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            waiter = self._idle.pop()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _exchange(self, slot: int, job: Job) -> None:
+        """Make one request about one message and note what follows. ``slot`` names the worker; the prober's is negative."""
+        try:
+            session = await self._sessions.current()
+        except AccountRefused as error:
+            self._on_account(job, error.verdict)
+            return
+        except TransportFailure as error:
+            self._on_no_session(job, error)
+            return
+        message_id = self._campaign.ids[job.index]
+        id_type = self._campaign.id_type
+        if job.verb is Verb.STOP:
+            request = self._gateway.stop(message_id, id_type, session)
+        else:
+            full = job.full and self._gateway.has_full_status
+            request = self._gateway.status(message_id, id_type, session, full=full)
+        self._in_flight[slot] = job
+        try:
+            answer = await self._counted_send(request)
+        except TransportFailure as error:
+            del self._in_flight[slot]
+            self._on_failure(job, error)
+            return
+        del self._in_flight[slot]
+        if job.verb is Verb.STOP:
+            verdict = self._gateway.read_stop(message_id, id_type, answer)
+        else:
+            verdict = self._gateway.read_status(message_id, id_type, answer)
+        self._note_clock(answer)
+        self._on_verdict(job, verdict, session)
+
+    async def _counted_send(self, request: Request) -> Answer:
+        self.stats.requests += 1
+        return await self._transport.send(request)
+
+    # -- what an answer, or none, leads to ----------------------------------------------------------------------------
+
+    def _on_verdict(self, job: Job, verdict: Verdict, session: str | None) -> None:
+        finding = verdict.finding
+        if finding is Finding.CANCELLED and job.verb is Verb.STOP and job.index not in self._cases:
+            # What happens a million times: settled by the first answer.
+            self._good_answer()
+            self._settle(job.index, Settled(Outcome.CANCELLED, verdict.code, verdict.detail), 1)
+            return
+        if finding is Finding.BUSY or verdict.http_status == 503:
+            self._slow_down(verdict)
+        if finding is Finding.ACCOUNT:
+            self._good_answer()
+            self._on_account(job, verdict)
+            return
+        if finding is Finding.SESSION:
+            self._good_answer()
+            verdict = self._on_session(job, verdict, session) or verdict
+            if verdict.finding is Finding.SESSION:
+                return
+        if not is_an_answer(verdict):
+            step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
+            self._note_failure()
+        else:
+            if finding is not Finding.BUSY:
+                self._good_answer()
+            step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
+        self._follow(job, step)
+
+    def _on_failure(self, job: Job, failure: TransportFailure) -> None:
+        step = self._case(job.index).after_failure(job.verb, failure)
+        self._note_failure()
+        self._follow(job, step)
+
+    def _on_no_session(self, job: Job, failure: TransportFailure) -> None:
+        # The message itself was not asked for, so it keeps its allowance: the gateway's health decides how long to go on.
+        log.debug("No session: %s", failure)
+        self._note_failure()
+        self._push_later(job.index, Again(job.verb, FIRST_PROBE_AFTER_S, job.full))
+
+    def _on_session(self, job: Job, verdict: Verdict, session: str | None) -> Verdict | None:
+        """Ask once more with a new session; a second expiry in a row is a fault like another."""
+        self._sessions.expired(session)
+        self._session_losses[job.index] += 1
+        if self._session_losses[job.index] > 1:
+            self._session_losses[job.index] = 0
+            return Verdict(Finding.FAULT, verdict.code, verdict.detail, None, verdict.http_status)
+        self._push_later(job.index, Again(job.verb, 0.0, job.full))
+        return None
+
+    def _follow(self, job: Job, step: Settled | Again) -> None:
+        if isinstance(step, Again):
+            if self._health.down:
+                self._case(job.index).refund(job.verb)
+            self.stats.repeats += 1
+            self._push_later(job.index, step)
+        elif not step.in_doubt:
+            self._settle(job.index, step, self._case(job.index).attempts)
+        elif self._health.down:
+            # The gateway is down: that is not this message's fault, and the probing decides when to give up.
+            self._case(job.index).refund(job.verb)
+            self._push_later(job.index, Again(job.verb, 0.0, job.full))
+        elif self._second_round:
+            self._settle(job.index, step, self._case(job.index).attempts)
+        else:
+            self._park(job.index)
+
+    def _park(self, index: int) -> None:
+        self._parked.append(index)
+        self._begin_second_round_if_due()
+
+    def _settle(self, index: int, settled: Settled, attempts: int) -> None:
+        self._settled[index] = 1
+        self._cases.pop(index, None)
+        self._open -= 1
+        self._out.append(SettledMessage(index, settled, attempts, self._wall()))
+        if len(self._out) >= FLUSH_AT:
+            self._flush()
+        if not self._open:
+            self.end(RunEnd.COMPLETE)
+        elif self._parked:
+            self._begin_second_round_if_due()
+
+    def _begin_second_round_if_due(self) -> None:
+        """Once nothing but doubt is left, everything in doubt gets another round: what was wrong may have passed."""
+        if self._second_round or len(self._parked) < self._open:
+            return
+        self._second_round = True
+        parked, self._parked = self._parked, []
+        log.info("Asking again about %d messages that are still in doubt.", len(parked))
+        for index in parked:
+            again = self._case(index).again()
+            self._push_later(index, Again(again.verb, SECOND_ROUND_AFTER_S, again.full))
+
+    def _case(self, index: int) -> Case:
+        case = self._cases.get(index)
+        if case is None:
+            case = self._cases[index] = self._make_case(index)
+        return case
+
+    def _push_later(self, index: int, again: Again) -> None:
+        if again.delay_s > 0:
+            self._loop.call_later(again.delay_s, self._push, index, again)
+        else:
+            self._push(index, again)
+
+    def _push(self, index: int, again: Again) -> None:
+        self._queue.push(index, again, self._now(), self._limits.requests_per_second)
+        self._wake_one()
+
+    # -- the gateway's health -----------------------------------------------------------------------------------------
+
+    def _good_answer(self) -> None:
+        if self._health.good():
+            log.info("%s answers again: going on.", self._gateway.label)
+            self._release("down")
+
+    def _note_failure(self) -> None:
+        if self._health.bad(self._loop.time(), self._open):
+            log.warning(
+                "%s does not answer: paused. One request every %g s will try whether it is back.",
+                self._gateway.label,
+                PROBE_EVERY_S,
+            )
+            self._hold("down")
+            self._spawn(self._probe())
+
+    async def _probe(self) -> None:
+        wait = FIRST_PROBE_AFTER_S
+        probed = False
+        while self._health.down and self._end is None:
+            await asyncio.sleep(max(0.0, min(wait, self._health.patience_left(self._loop.time()))))
+            wait = PROBE_EVERY_S
+            if not self._health.down:
+                return
+            if self._health.patience_left(self._loop.time()) <= 0 or (probed and self._now() > self._queue.last_due):
+                log.error(
+                    "%s has given no answer for %.0f s: giving up. %d messages are open.",
+                    self._gateway.label,
+                    self._health.down_for(self._loop.time()),
+                    self._open,
+                )
+                self.end(RunEnd.GATEWAY_DOWN)
+                return
+            job = self._queue.pop(self._now())
+            if job is not None:
+                await self._exchange(-1, job)
+                probed = True
+
+    def _slow_down(self, verdict: Verdict) -> None:
+        self.stats.throttled += 1
+        if self._health.busy_for(self._loop.time()) > self._limits.give_up_after_s:
+            log.error("%s has only asked to slow down: giving up. %d messages are open.", self._gateway.label, self._open)
+            self.end(RunEnd.GATEWAY_DOWN)
+        now = datetime.fromtimestamp(self._now(), UTC)
+        self._pacer.slow_down(retry_after_seconds(verdict.retry_after, now=now))
+
+    # -- the account --------------------------------------------------------------------------------------------------
+
+    def _on_account(self, job: Job, verdict: Verdict) -> None:
+        self._case(job.index).after_account_refusal(job.verb, verdict)
+        self._held.append(job)
+        if "account" not in self._holds:
+            self._hold("account")
+            self._spawn(self._check_account())
+
+    async def _check_account(self) -> None:
+        verdict = await self._account_verdict()
+        if verdict is not None and verdict.finding is Finding.ACCOUNT:
+            self.stats.account_refusal = verdict
+            log.error("%s refuses the account: %s", self._gateway.label, verdict.detail)
+            self.end(RunEnd.ACCOUNT_REFUSED)
+            return
+        held, self._held = self._held, []
+        for job in held:
+            self._strays[job.index] += 1
+            if self._strays[job.index] < STRAY_REFUSALS:
+                self._push_later(job.index, Again(job.verb, FIRST_PROBE_AFTER_S, job.full))
+            else:
+                case = self._case(job.index)
+                why = "the account was refused again and again, though the balance call accepts it"
+                self._settle(job.index, case.give_up(why), case.attempts)
+        self._release("account")
+
+    async def _account_verdict(self) -> Verdict | None:
+        """The balance call's word, or ``None`` when it can't be had: then nothing is confirmed."""
+        request = self._gateway.account_check()
+        for attempt in range(ACCOUNT_CHECKS if request is not None else 0):
+            if attempt:
+                await asyncio.sleep(FIRST_PROBE_AFTER_S)
+            try:
+                verdict = self._gateway.read_account_check(await self._counted_send(request))
+            except TransportFailure as failure:
+                log.debug("The account could not be checked: %s", failure)
+                continue
+            if verdict.finding in (Finding.ACCEPTED, Finding.ACCOUNT):
+                return verdict
+        return None
+
+    # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _hold(self, why: str) -> None:
+        self._holds.add(why)
+        self._gate.clear()
+
+    def _release(self, why: str) -> None:
+        self._holds.discard(why)
+        if not self._holds:
+            self._gate.set()
+
+    def _now(self) -> float:
+        """Seconds since 1970 by the gateway's clock, as far as it differs notably from this machine's."""
+        return self._wall() + self._skew_s
+
+    def _note_clock(self, answer: Answer) -> None:
+        now = self._loop.time()
+        if now - self._clock_checked_at < CLOCK_CHECK_EVERY_S:
+            return
+        self._clock_checked_at = now
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return
+        skew_s = theirs - self._wall()
+        skew_s = skew_s if abs(skew_s) > CLOCK_TOLERANCE_S else 0.0
+        if abs(skew_s - self._skew_s) > CLOCK_TOLERANCE_S:
+            log.warning(
+                "This machine's clock is %.0f s off the gateway's: the order goes by the gateway's.", skew_s
+            )
+            self._skew_s = skew_s
+            self._queue.clock_changed(self._now())
+
+    def _spawn(self, coroutine: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(coroutine)  # type: ignore[arg-type]
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _flush_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY_S)
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._out:
+            out, self._out = self._out, []
+            self._deliver(out)

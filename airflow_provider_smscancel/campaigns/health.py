@@ -1,0 +1,69 @@
+"""Whether the gateway is there at all, told from how its answers come in."""
+
+from __future__ import annotations
+
+from airflow_provider_smscancel.gateways.base import Finding, Verdict
+
+MOST_FAILURES_IN_A_ROW = 10
+"""With faults on 30 % of the calls, ten in a row come once in 170,000 calls: that is an outage, not bad luck."""
+FEWEST_FAILURES_IN_A_ROW = 3
+FIRST_PROBE_AFTER_S = 1.0
+PROBE_EVERY_S = 5.0
+
+
+def is_an_answer(verdict: Verdict) -> bool:
+    """Tell whether the gateway itself spoke: a passing fault, or a page without any code of its own, says that it did not."""
+    if verdict.finding is Finding.FAULT:
+        return False
+    return not (verdict.finding is Finding.UNREADABLE and verdict.code is None)
+
+
+class Health:
+    """Counts failures in a row.
+
+    :param give_up_after_s: how long the gateway may be down, in seconds.
+    """
+
+    def __init__(self, give_up_after_s: float) -> None:
+        self._give_up_after_s = give_up_after_s
+        self._failures = 0
+        self._since = 0.0
+        self._busy_since: float | None = None
+        self.down = False
+
+    def good(self) -> bool:
+        """Note an answer. Returns whether that ended an outage."""
+        self._failures = 0
+        self._busy_since = None
+        was_down, self.down = self.down, False
+        return was_down
+
+    def bad(self, now: float, open_messages: int) -> bool:
+        """Note a request without an answer.
+
+        :param now: seconds, monotonic.
+        :param open_messages: how many messages are not settled: few messages can not fail often.
+        :return: whether that began an outage.
+        """
+        if self._failures == 0:
+            self._since = now
+        self._failures += 1
+        enough = max(FEWEST_FAILURES_IN_A_ROW, min(MOST_FAILURES_IN_A_ROW, open_messages))
+        if self.down or self._failures < enough:
+            return False
+        self.down = True
+        return True
+
+    def busy_for(self, now: float) -> float:
+        """Note a request to slow down. Returns for how many seconds nothing else has come."""
+        if self._busy_since is None:
+            self._busy_since = now
+        return now - self._busy_since
+
+    def down_for(self, now: float) -> float:
+        """Tell for how many seconds the gateway has not answered."""
+        return now - self._since if self._failures else 0.0
+
+    def patience_left(self, now: float) -> float:
+        """Tell how many seconds are left until the run gives up; not positive when it is time."""
+        return self._give_up_after_s - self.down_for(now)

@@ -1,0 +1,324 @@
+"""The report: what became of each message, written while the run goes on, and read by the try that follows.
+
+A folder of part files, each written whole and once, so that it works on any object store (no appends, no renames)::
+
+    part-<owner>-<try>-<writer>-<n>.jsonl   one line per message that is settled
+    run-<owner>.json                        which gateway, host and id_type the parts are about
+    summary-<owner>.json                    the counts, at the end of each try
+
+``owner`` stands for one task of one run, so that mapped tasks and later runs may share a folder. For a message with several
+lines the last by (``try``, ``finished_at``) counts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import IO, Any, Protocol, Self
+
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.outcome import CARRIED_OVER, CancelResult, Outcome
+
+log = logging.getLogger(__name__)
+
+PART_AFTER_S = 1.0
+PART_AT_LEAST = 100
+RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+LONGEST_LINE = 65_536
+
+
+class Folder(Protocol):
+    """What is needed of a folder: ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both offer it."""
+
+    def __truediv__(self, name: str) -> Self: ...  # noqa: D105
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    def iterdir(self) -> Iterator[Self]: ...  # noqa: D102
+    def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a report is about. Parts about anything else are never taken for ours.
+
+    :param gateway: the connection type.
+    :param host: the gateway's base URL.
+    :param id_type: what kind of ids.
+    """
+
+    gateway: str
+    host: str
+    id_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOver:
+    """What an earlier try has settled for good."""
+
+    outcome: Outcome
+    gateway_status: str | None
+
+
+def owner_of(*, dag_id: str, task_id: str, run_id: str, map_index: int) -> str:
+    """Name one task of one run: 8 hexadecimal characters."""
+    return sha256("\0".join((dag_id, task_id, run_id, str(map_index))).encode()).hexdigest()[:8]
+
+
+def report_line(result: CancelResult, try_number: int) -> str:
+    """One line of the report."""
+    return json.dumps(
+        {
+            "message_id": result.message_id,
+            "outcome": result.outcome.value,
+            "gateway_status": result.gateway_status,
+            "detail": result.detail,
+            "attempts": result.attempts,
+            "try": try_number,
+            "finished_at": result.finished_at.isoformat(),
+        },
+        ensure_ascii=True,  # a lone surrogate or a line separator of Unicode must not break a line
+    )
+
+
+class Journal:
+    """One try's side of a report. Writing happens in a thread of its own: a slow store never holds up a stop.
+
+    :param folder: where the report lives.
+    :param owner: see :func:`owner_of`.
+    :param try_number: which try this is, from 1.
+    :param identity: what the report is about.
+    :param total: how many messages the campaign has; a part is due at 1 % of them.
+    :param clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        owner: str,
+        try_number: int,
+        identity: Identity,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._try = try_number
+        self._identity = identity
+        self._part_at = max(PART_AT_LEAST, total // 100)
+        self._clock = clock
+        self._writer = secrets.token_hex(2)
+        self._parts = 0
+        self._queue: queue.SimpleQueue[list[CancelResult] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._hurry = threading.Event()
+        self._unwritten: list[str] = []
+        self._not_ours: list[str] = []
+        self.error: str | None = None
+        """What could not be written, or ``None``."""
+
+    # -- what earlier tries have settled ------------------------------------------------------------------------------
+
+    def carried_over(self, campaign: Campaign) -> dict[int, CarriedOver]:
+        """Read what earlier tries have settled for good, by index in ``campaign``.
+
+        A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe.
+        """
+        try:
+            names = self._own_parts()
+        except FileNotFoundError:
+            return {}
+        except Exception as error:  # noqa: BLE001 - stores raise what they like
+            log.warning(
+                "The report can't be read (%s): every message is asked again, which is safe.",
+                type(error).__name__,
+            )
+            return {}
+        last: dict[int, tuple[tuple[int, str], CarriedOver]] = {}
+        for name in names:
+            self._read_part(name, campaign, last)
+        return {index: found for index, (_, found) in last.items() if found.outcome in CARRIED_OVER}
+
+    def _own_parts(self) -> list[str]:
+        mine = re.compile(rf"part-{self._owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
+        found = [(match[1], match[0]) for path in self._folder.iterdir() if (match := mine.fullmatch(path.name))]
+        if not found:
+            return []
+        run = self._read_run()
+        if {key: run.get(key) for key in asdict(self._identity)} != asdict(self._identity):
+            log.warning(
+                "The report folder holds parts of this task that are about another gateway, host or id_type (or do not say): "
+                "they are left alone, and every message is asked."
+            )
+            self._not_ours = sorted({writer for writer, _ in found})
+            return []
+        self._not_ours = [writer for writer in run.get("not_ours", []) if isinstance(writer, str)]
+        return sorted(name for writer, name in found if writer not in self._not_ours)
+
+    def _read_run(self) -> dict[str, Any]:
+        try:
+            with (self._folder / self._run_name).open("rb") as file:
+                found = json.loads(file.read(LONGEST_LINE))
+        except Exception:  # noqa: BLE001 - missing, torn or unreadable: it does not say that the parts are ours
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _read_part(
+        self, name: str, campaign: Campaign, last: dict[int, tuple[tuple[int, str], CarriedOver]]
+    ) -> None:
+        torn = 0
+        try:
+            with (self._folder / name).open("rb") as file:
+                for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+                    read = _read_line(line)
+                    if read is None:
+                        torn += 1
+                        continue
+                    message_id, rank, found = read
+                    index = campaign.index_of(message_id)
+                    if index is not None and (index not in last or last[index][0] <= rank):
+                        last[index] = (rank, found)
+        except Exception as error:  # noqa: BLE001 - stores raise what they like
+            log.warning("Part %s can't be read to its end (%s).", name, type(error).__name__)
+        if torn:
+            log.warning("Part %s has %d lines that can't be read: those messages are asked again.", name, torn)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _run_name(self) -> str:
+        return f"run-{self._owner}.json"
+
+    def start(self, fingerprint: str) -> None:
+        """Say what the report is about, and begin to write. Never raises: a store that refuses is tried again.
+
+        :param fingerprint: of the set of ids, gateway, host and id_type.
+        """
+        content = asdict(self._identity) | {"fingerprint": fingerprint, "not_ours": self._not_ours}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
+            if self._read_run() != content:
+                self._write(self._run_name, json.dumps(content) + "\n")
+        except Exception as error:  # noqa: BLE001 - stores raise what they like
+            self._refused(error)
+        self._thread = threading.Thread(target=self._write_parts, name="smscancel-journal", daemon=True)
+        self._thread.start()
+
+    def add(self, results: list[CancelResult]) -> None:
+        """Take up what is settled. Returns at once."""
+        self._queue.put(results)
+
+    def close(self, summary: dict[str, Any], *, within_s: float) -> None:
+        """Write the last part and the summary.
+
+        :param within_s: seconds that this may take. What is not written by then is said in :attr:`error`.
+        """
+        end = self._clock() + within_s
+        self._queue.put(None)
+        if within_s < sum(RETRY_AFTER_S):
+            self._hurry.set()
+        if self._thread is not None:
+            self._thread.join(within_s)
+            if self._thread.is_alive():
+                self.error = "the report's store did not take the last part in time"
+                return
+        if self._unwritten:
+            self.error = f"{self.error or 'the store refused'}; {len(self._unwritten)} lines are not in the report"
+            return
+        self.error = None
+        summary["report_error"] = None
+        finisher = threading.Thread(target=self._write_summary, args=(summary,), daemon=True)
+        finisher.start()
+        finisher.join(max(0.1, end - self._clock()))
+        if finisher.is_alive():
+            self.error = "the report's store did not take the summary in time"
+
+    def _write_summary(self, summary: dict[str, Any]) -> None:
+        try:
+            self._write(f"summary-{self._owner}.json", json.dumps(summary) + "\n")
+        except Exception as error:  # noqa: BLE001 - stores raise what they like
+            self._refused(error)
+
+    def _write_parts(self) -> None:
+        failures = 0
+        begun: float | None = None
+        last = False
+        while not last:
+            wait = 3600.0 if begun is None else max(0.0, begun + PART_AFTER_S - self._clock())
+            last = self._take(wait)
+            if self._unwritten and begun is None:
+                begun = self._clock()
+            due = begun is not None and self._clock() - begun >= PART_AFTER_S
+            if not (last or due or len(self._unwritten) >= self._part_at) or not self._unwritten:
+                continue
+            if self._try_part():
+                begun, failures = None, 0
+            else:
+                # Not tried again at every batch: after a failure the next attempt waits, ever longer.
+                begun = self._clock() + RETRY_AFTER_S[min(failures, len(RETRY_AFTER_S) - 1)]
+                failures += 1
+        self._try_to_the_end()
+
+    def _take(self, wait: float) -> bool:
+        """Wait for results, then take all that are there. Returns whether that was the end."""
+        try:
+            results = self._queue.get(timeout=wait)
+            while results is not None:
+                self._unwritten += [report_line(result, self._try) for result in results]
+                if len(self._unwritten) >= self._part_at:
+                    return False
+                results = self._queue.get_nowait()
+        except queue.Empty:
+            return False
+        return True
+
+    def _try_to_the_end(self) -> None:
+        for wait in RETRY_AFTER_S:
+            if not self._unwritten or self._hurry.wait(wait) or self._try_part():
+                return
+
+    def _try_part(self) -> bool:
+        lines = self._unwritten
+        name = f"part-{self._owner}-{self._try}-{self._writer}-{self._parts + 1:06d}.jsonl"
+        try:
+            self._write(name, "\n".join(lines) + "\n")
+        except Exception as error:  # noqa: BLE001 - stores raise what they like
+            self._refused(error)
+            # Perhaps half of it is there: the next attempt takes another name, and the same line twice does no harm.
+            self._parts += 1
+            return False
+        self._parts += 1
+        self._unwritten = []
+        return True
+
+    def _write(self, name: str, text: str) -> None:
+        with (self._folder / name).open("wb") as file:
+            file.write(text.encode())
+
+    def _refused(self, error: Exception) -> None:
+        said = f"the report's store refused: {type(error).__name__}"
+        if isinstance(error, OSError) and error.strerror:
+            said += f" ({error.strerror})"
+        if self.error is None:
+            log.warning("%s. The run goes on; writing is tried again.", said[0].upper() + said[1:])
+        self.error = said
+
+
+def _read_line(line: bytes) -> tuple[str, tuple[int, str], CarriedOver] | None:
+    try:
+        row = json.loads(line)
+        status = row["gateway_status"]
+        found = CarriedOver(Outcome(row["outcome"]), status if isinstance(status, str) else None)
+        return str(row["message_id"]), (int(row["try"]), str(row["finished_at"])), found
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

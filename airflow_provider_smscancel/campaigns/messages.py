@@ -1,0 +1,156 @@
+"""Which messages: one list in which each message stands once, with the time at which it leaves."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+
+from airflow_provider_smscancel.gateways.base import Gateway, IdType
+
+UNDATED = -math.inf
+"""The due time of a message without a date. It sorts before every date: what may leave at any moment goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    """One message to stop.
+
+    :param message_id: its id, of the kind that ``id_type`` names.
+    :param scheduled_at: when it leaves, timezone-aware; ``None`` when that is not known.
+    """
+
+    message_id: str
+    scheduled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that names no message.
+
+    :param position: where it stands: ``line 17``, ``item 3``.
+    :param reason: what is wrong with it, without its text: that may be a phone number.
+    """
+
+    position: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Campaign:
+    """The distinct messages of one campaign, in the order given.
+
+    :param gateway: who checks the ids.
+    :param id_type: what kind of ids they are.
+    """
+
+    gateway: Gateway
+    id_type: IdType = IdType.MESSAGE_ID
+    ids: list[str] = field(default_factory=list)
+    due: array[float] = field(default_factory=lambda: array("d"))
+    """When each leaves, in seconds since 1970; :data:`UNDATED` when not known."""
+    rejected: list[RejectedRow] = field(default_factory=list)
+    duplicates: int = 0
+    _index: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def total(self) -> int:
+        """Distinct ids and rejected rows: what the outcomes add up to."""
+        return len(self.ids) + len(self.rejected)
+
+    @property
+    def undated(self) -> int:
+        """How many messages have no usable date."""
+        return self.due.count(UNDATED)
+
+    def add(self, message_id: object, scheduled_at: object, position: str) -> None:
+        """Take up one row. A row that names no message is kept as rejected; a date that can't be read counts as none.
+
+        :param message_id: should be a string.
+        :param scheduled_at: a timezone-aware datetime, an ISO 8601 text with a zone, or nothing.
+        :param position: where the row stands, for a person.
+        """
+        if not isinstance(message_id, str):
+            self.reject(position, _not_text(message_id))
+            return
+        message_id = message_id.strip()
+        error = self.gateway.id_error(message_id, self.id_type)
+        if error is not None:
+            self.reject(position, error)
+            return
+        due = due_time(scheduled_at)
+        key = self.gateway.canonical_id(message_id, self.id_type)
+        index = self._index.setdefault(key, len(self.ids))
+        if index < len(self.ids):
+            self.duplicates += 1
+            self.due[index] = _earlier(self.due[index], due)
+            return
+        self.ids.append(message_id)
+        self.due.append(due)
+
+    def reject(self, position: str, reason: str) -> None:
+        """Take up a row that names no message."""
+        self.rejected.append(RejectedRow(position, reason))
+
+    def index_of(self, message_id: str) -> int | None:
+        """Find a message by any spelling of its id."""
+        return self._index.get(self.gateway.canonical_id(message_id, self.id_type))
+
+    def fingerprint(self, host: str) -> str:
+        """Name this set of messages at this gateway, whatever their order.
+
+        :param host: the gateway's base URL.
+        :return: 32 hexadecimal characters.
+        """
+        # A sum of digests does not depend on the order and needs no sorted copy of a million ids.
+        total = sum(int.from_bytes(blake2b(key.encode(), digest_size=16).digest()) for key in self._index)
+        head = f"{self.gateway.name}\0{host}\0{self.id_type}\0{total:x}"
+        return blake2b(head.encode(), digest_size=16).hexdigest()
+
+    def add_item(self, item: object, position: str) -> None:
+        """Take up one item as people pass them: an id, a mapping with ``message_id``, or a :class:`MessageRef`."""
+        if isinstance(item, MessageRef):
+            self.add(item.message_id, item.scheduled_at, position)
+        elif isinstance(item, Mapping):
+            if "message_id" in item:
+                self.add(item["message_id"], item.get("scheduled_at"), position)
+            else:
+                self.reject(position, "the mapping has no key message_id")
+        else:
+            self.add(item, None, position)
+
+
+def _not_text(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "the id is a number: quote it (native rendering and spreadsheets turn ids into numbers)"
+    if value is None:
+        return "the id is empty"
+    return f"the id is of type {type(value).__name__}, not text"
+
+
+def _earlier(known: float, other: float) -> float:
+    # A date beats none: of two rows about one message the one that knows more counts.
+    if UNDATED in (known, other):
+        return max(known, other)
+    return min(known, other)
+
+
+def due_time(scheduled_at: object) -> float:
+    """Read a date: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, or it has no zone."""
+    if isinstance(scheduled_at, str):
+        try:
+            scheduled_at = datetime.fromisoformat(scheduled_at.strip())
+        except ValueError:
+            return UNDATED
+    if not isinstance(scheduled_at, datetime) or scheduled_at.utcoffset() is None:
+        return UNDATED
+    try:
+        return scheduled_at.timestamp()
+    except (OverflowError, ValueError):
+        return UNDATED

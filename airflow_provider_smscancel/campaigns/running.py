@@ -1,0 +1,98 @@
+"""Runs the engine in a helper thread, so that the caller's thread only waits.
+
+Signals (a kill, Airflow's ``execution_timeout``) land in the main thread. Raised inside an event loop's callback they can be
+swallowed; raised while the main thread waits on a queue they can not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from airflow_provider_smscancel.campaigns.engine import Engine, RunEnd, SettledMessage, Transport
+
+
+class BackgroundRun:
+    """One engine in one thread.
+
+    :param make_engine: makes the engine, given where to deliver what is settled.
+    :param open_transport: opens the transport, in the thread's event loop.
+    """
+
+    def __init__(
+        self,
+        make_engine: Callable[[Callable[[list[SettledMessage]], None]], Engine],
+        open_transport: Callable[[], AbstractAsyncContextManager[Transport]],
+    ) -> None:
+        # A SimpleQueue's put may be called from a signal handler that interrupts its get; a Condition's may not.
+        self._batches: queue.SimpleQueue[list[SettledMessage] | None] = queue.SimpleQueue()
+        self._engine = make_engine(self._batches.put)
+        self._open_transport = open_transport
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._main, name="smscancel-engine", daemon=True)
+        self._error: BaseException | None = None
+        self._drained = False
+        self.end: RunEnd | None = None
+
+    def start(self) -> None:
+        """Begin. The first request may leave before this returns."""
+        self._thread.start()
+
+    def next_batch(self, timeout: float) -> list[SettledMessage] | None:
+        """Wait for what is settled next.
+
+        :param timeout: seconds.
+        :return: a batch, empty when none came in time, or ``None`` when the run is over and all was handed over.
+        :raises Exception: what broke the run, after all was handed over.
+        """
+        if self._drained:
+            return self._over()
+        try:
+            batch = self._batches.get(timeout=timeout)
+        except queue.Empty:
+            return []
+        if batch is None:
+            self._drained = True
+            return self._over()
+        return batch
+
+    def stop(self, why: RunEnd = RunEnd.STOPPED) -> None:
+        """Make no new request. May be called from any thread and from a signal handler, and more than once."""
+        loop = self._loop
+        if loop is None:
+            self._engine.end(why)  # not begun yet: nothing runs beside this
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the run is over
+                loop.call_soon_threadsafe(self._engine.end, why)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end, at most ``timeout`` seconds."""
+        self._thread.join(timeout)
+
+    def _over(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _main(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                self._loop = runner.get_loop()
+                self.end = runner.run(self._run())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self.end = RunEnd.CRASHED
+            self._error = error
+        finally:
+            self._batches.put(None)
+
+    async def _run(self) -> RunEnd:
+        try:
+            async with self._open_transport() as transport:
+                return await self._engine.run(transport)
+        except BaseException:
+            self._engine.abandon()
+            raise

@@ -1,0 +1,61 @@
+"""Counts what became of the messages, and keeps the few that a person must see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from airflow_provider_smscancel.campaigns.outcome import DONE, HARMLESS, OPEN, CancelResult, Outcome
+
+NOT_STOPPED_SHOWN = 100
+
+
+class Tally:
+    """What became of the messages of a campaign so far."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Outcome] = Counter()
+        self._open: list[CancelResult] = []
+        self._final: list[CancelResult] = []
+        self.not_done: list[str] = []
+        """The ids of all that are not stopped, to be logged where there is no report."""
+
+    def add(self, result: CancelResult) -> None:
+        """Count one message."""
+        outcome = result.outcome
+        self.counts[outcome] += 1
+        if outcome in DONE:
+            return
+        self.not_done.append(result.message_id)
+        if outcome in HARMLESS:
+            return
+        shown = self._open if outcome in OPEN else self._final
+        if len(shown) < NOT_STOPPED_SHOWN:
+            shown.append(result)
+
+    @property
+    def total(self) -> int:
+        """How many messages were counted."""
+        return self.counts.total()
+
+    def outcomes(self) -> dict[str, int]:
+        """Every outcome with its count, zero included."""
+        return {outcome.value: self.counts[outcome] for outcome in Outcome}
+
+    def not_stopped(self) -> list[dict[str, Any]]:
+        """At most 100 messages that were not stopped and are not harmless, the open ones first."""
+        return [
+            {
+                "message_id": result.message_id,
+                "outcome": result.outcome.value,
+                "gateway_status": result.gateway_status,
+            }
+            for result in (self._open + self._final)[:NOT_STOPPED_SHOWN]
+        ]
+
+    def said(self) -> str:
+        """The counts that are not zero, in one line."""
+        return (
+            ", ".join(f"{outcome.value} {self.counts[outcome]}" for outcome in Outcome if self.counts[outcome])
+            or "nothing"
+        )

@@ -1,0 +1,245 @@
+"""The one description of this provider's connection types.
+
+Everything that shows or checks a connection is made from :data:`CONNECTION_TYPES`: the declarative form of Airflow 3.2+,
+the form widgets of older versions, the names in ``airflow providers hooks``, and the checks that
+``transport.settings`` makes when a connection is used. A new gateway adds one entry here.
+
+Facts about the forms of each Airflow version: the declarative fields are read by 3.2+, the Python methods by 2.11 and 3.1;
+Airflow 3.0 without the FAB provider shows the standard fields only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+PACKAGE = "airflow-provider-smscancel"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraField:
+    """One field of a connection's ``extra``.
+
+    :param name: its key in ``extra``.
+    :param label: what the form calls it.
+    :param kind: ``choice`` (one of ``choices``), ``text``, ``number`` or ``integer`` (both from ``minimum`` to ``maximum``).
+    :param help: one or two sentences for the person who fills it in.
+    :param default: what an empty field means.
+    """
+
+    name: str
+    label: str
+    kind: Literal["choice", "text", "number", "integer"]
+    help: str
+    default: str | float | None = None
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema that Airflow 3.2+ draws the field from. Null is allowed: the form saves blanks as null."""
+        json_type = "string" if self.kind in ("choice", "text") else self.kind
+        schema: dict[str, Any] = {"type": [json_type, "null"]}
+        if self.default is not None:
+            schema["default"] = self.default
+        if self.choices:
+            schema["enum"] = [*self.choices]
+        if self.minimum is not None:
+            schema["minimum"] = self.minimum
+        if self.maximum is not None:
+            schema["maximum"] = self.maximum
+        return schema
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionType:
+    """One connection type: how it is named, which hook serves it, and what its form asks for."""
+
+    name: str
+    label: str
+    hook_class: str
+    default_conn_id: str
+    default_base_url: str
+    extra_fields: tuple[ExtraField, ...]
+    hidden_fields: tuple[str, ...]
+    relabeling: Mapping[str, str] = field(default_factory=dict)
+    placeholders: Mapping[str, str] = field(default_factory=dict)
+
+    def ui_field_behaviour(self) -> dict[str, Any]:
+        """Which standard fields the form hides, renames and explains, in the shape that Airflow expects."""
+        return {
+            "hidden-fields": [*self.hidden_fields],
+            "relabeling": dict(self.relabeling),
+            "placeholders": dict(self.placeholders),
+        }
+
+    def conn_fields(self) -> dict[str, Any]:
+        """The extra fields in the shape that Airflow 3.2+ expects."""
+        return {
+            extra.name: {"label": extra.label, "description": extra.help, "schema": extra.json_schema}
+            for extra in self.extra_fields
+        }
+
+
+def _pace_fields(rate: int, rate_help: str, concurrency: int) -> tuple[ExtraField, ...]:
+    return (
+        ExtraField(
+            "requests_per_second",
+            "Requests per second",
+            "number",
+            f"The pace of a campaign, never exceeded. 0.1 to 10000; empty = {rate}. {rate_help}",
+            default=rate,
+            minimum=0.1,
+            maximum=10_000,
+        ),
+        ExtraField(
+            "max_concurrency",
+            "Concurrent requests",
+            "integer",
+            f"How many requests may be under way at the same time. 1 to 1000; empty = {concurrency}.",
+            default=concurrency,
+            minimum=1,
+            maximum=1000,
+        ),
+        ExtraField(
+            "timeout",
+            "Time limit (s)",
+            "number",
+            "Seconds that one request may take from connecting to the last byte. 0.1 to 300; empty = 10.",
+            default=10,
+            minimum=0.1,
+            maximum=300,
+        ),
+    )
+
+
+CLICKATELL = ConnectionType(
+    name="clickatell",
+    label="Clickatell",
+    hook_class="airflow_provider_smscancel.hooks.clickatell.ClickatellHook",
+    default_conn_id="clickatell_default",
+    default_base_url="https://api.clickatell.com",
+    extra_fields=(
+        ExtraField(
+            "api",
+            "API",
+            "choice",
+            "Which of Clickatell's APIs the messages were sent through: rest (an auth token) or http (user, password and API ID).",
+            default="rest",
+            choices=("rest", "http"),
+        ),
+        ExtraField(
+            "api_id",
+            "API ID",
+            "text",
+            "HTTP API only: the API ID from Clickatell's own pages. Leave empty for REST.",
+        ),
+        ExtraField(
+            "response_format",
+            "Answer format",
+            "choice",
+            "REST only: the format that answers are asked for in. json unless Clickatell's support says otherwise.",
+            default="json",
+            choices=("json", "xml"),
+        ),
+        *_pace_fields(
+            100, "Clickatell documents about 100 a second for sending, and no rate for stopping.", 32
+        ),
+    ),
+    hidden_fields=("schema",),
+    relabeling={
+        "host": "Base URL",
+        "login": "API username (HTTP API only)",
+        "password": "Auth token (REST) or API password",  # noqa: S106 - a label
+    },
+    placeholders={
+        "host": "https://api.clickatell.com",
+        "port": "443",
+        "login": "leave empty for REST",
+    },
+)
+
+ESENDEX = ConnectionType(
+    name="esendex",
+    label="Esendex US",
+    hook_class="airflow_provider_smscancel.hooks.esendex.EsendexHook",
+    default_conn_id="esendex_default",
+    default_base_url="https://messaging.esendex.us",
+    extra_fields=(
+        ExtraField(
+            "request_format",
+            "Request format",
+            "choice",
+            "How a stop is sent: json unless something between here and Esendex needs another. soap is SOAP 1.2 with addressing.",
+            default="json",
+            choices=("json", "xml", "get", "soap"),
+        ),
+        *_pace_fields(25, "Esendex documents no rate: 25 is this package's guess.", 16),
+    ),
+    hidden_fields=("schema", "login"),
+    relabeling={"host": "Base URL", "password": "Licence key"},  # noqa: S106 - a label
+    placeholders={
+        "host": "https://messaging.esendex.us",
+        "port": "443",
+        "password": "not needed to cancel; needed to send and to test",
+    },
+)
+
+CONNECTION_TYPES: dict[str, ConnectionType] = {kind.name: kind for kind in (CLICKATELL, ESENDEX)}
+"""Every connection type by its name."""
+
+
+def provider_info(version: str) -> dict[str, Any]:
+    """Build what Airflow's provider manager reads.
+
+    :param version: this distribution's version.
+    """
+    return {
+        "package-name": PACKAGE,
+        "name": "SMS campaign cancellation",
+        "description": "Stops SMS campaigns scheduled at Clickatell or Esendex US, and says for every message whether it was stopped.",
+        "versions": [version],
+        "integrations": [
+            {"integration-name": kind.label, "external-doc-url": kind.default_base_url, "tags": ["service"]}
+            for kind in CONNECTION_TYPES.values()
+        ],
+        "hooks": [
+            {"integration-name": kind.label, "python-modules": [kind.hook_class.rpartition(".")[0]]}
+            for kind in CONNECTION_TYPES.values()
+        ],
+        "operators": [
+            {
+                "integration-name": "SMS campaign cancellation",
+                "python-modules": ["airflow_provider_smscancel.operators.cancel_message"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": kind.name,
+                "hook-name": kind.label,
+                "hook-class-name": kind.hook_class,
+                "ui-field-behaviour": kind.ui_field_behaviour(),
+                "conn-fields": kind.conn_fields(),
+            }
+            for kind in CONNECTION_TYPES.values()
+        ],
+        "config": {
+            "smscancel": {
+                "description": "Where cancelled campaigns are recorded.",
+                "options": {
+                    "report_folder": {
+                        "description": (
+                            "Folder (absolute path or object storage URL) under which each task of CancelMessageOperator "
+                            "keeps its report, in a folder of its own. Empty: tasks that name no report_path keep none."
+                        ),
+                        "version_added": version,
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/sms-cancellations",
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }

@@ -1,0 +1,28 @@
+"""Both gateways on loopback, with a ground truth to compare with and faults to inject.
+
+Run it with ``python -m airflow_provider_smscancel.sandbox``, or inside a test with
+:class:`airflow_provider_smscancel.sandbox.server.SandboxServer`. It needs the extra ``sandbox``
+(Starlette and uvicorn; Airflow 3 brings both).
+
+It is written from the vendors' pages alone and shares no code with ``gateways/``: a misreading there must not
+be mirrored here. Where the vendors do not say what happens, each module states what the sandbox does instead.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLICKATELL: Final = "clickatell"
+ESENDEX: Final = "esendex"
+GATEWAYS: Final = (CLICKATELL, ESENDEX)
+
+CLICKATELL_TOKEN: Final = "sandbox-token"  # noqa: S105 - opens nothing but the sandbox
+CLICKATELL_USER: Final = "sandbox"
+CLICKATELL_PASSWORD: Final = "sandbox-password"  # noqa: S105 - opens nothing but the sandbox
+CLICKATELL_API_ID: Final = "sandbox-api"
+ESENDEX_LICENSE_KEY: Final = "5a9dbe5a-0000-4000-8000-5a9dbe5a0000"
+
+MISSING_EXTRA: Final = (
+    "the sandbox needs Starlette and uvicorn: run pip install 'airflow-provider-smscancel[sandbox]'"
+)
+"""What to do when one of the two is missing."""

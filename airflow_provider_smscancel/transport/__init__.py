@@ -1,0 +1,1 @@
+"""How a request gets to a gateway and back: time limits, failures, retries, pace, redaction. Airflow-free."""

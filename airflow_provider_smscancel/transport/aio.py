@@ -1,0 +1,240 @@
+"""The transport for many requests at once, over ``aiohttp``."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from airflow_provider_smscancel.gateways.base import Answer, Request
+from airflow_provider_smscancel.transport.body import BODY_LIMIT, plain_body, too_large
+from airflow_provider_smscancel.transport.endpoint import BASE_HEADERS, CONNECT_LIMIT_S, Endpoint, Proxy
+from airflow_provider_smscancel.transport.failure import (
+    FailureKind,
+    TransportFailure,
+    causes,
+    failure,
+    short_reason,
+)
+from airflow_provider_smscancel.transport.redaction import quiet_request_logging
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# aiohttp would add these of its own accord; a request says itself what it accepts and what it holds.
+_NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class AsyncTransport:
+    """Sends requests to one service, many at a time, over connections that are kept open.
+
+    Redirects are returned as answers, not followed. Cookies and ``.netrc`` are ignored. Proxies and CA
+    bundles named by the environment are used, as ``requests`` would. Nothing is ever repeated silently.
+
+    Use it as an async context manager, within one event loop.
+
+    :param base_url: scheme, host and port of the service. A request to anywhere else is refused.
+    :param timeout: seconds for one whole call, from the moment that it is its turn; connecting gets at most 5
+        of them.
+    :param max_concurrency: how many requests may be under way at once; further ones wait for their turn
+        without limit.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float, max_concurrency: int) -> None:
+        self._endpoint = Endpoint(base_url)
+        self._timeout = timeout
+        # A little less than the whole, so that a short limit still tells which of the two ran out.
+        self._connect_limit = min(timeout * 0.95, CONNECT_LIMIT_S)
+        self._turns = asyncio.Semaphore(max_concurrency)
+        self._session: aiohttp.ClientSession | None = None
+        self._options: dict[str, Any] = {}
+        self._extra_headers: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        """Read the environment and get ready. Nothing is sent yet.
+
+        :raises TransportFailure: (``TLS``, ``PROXY``) when the environment names a CA bundle or a proxy that
+            is unusable.
+        """
+        proxy = self._endpoint.proxy()
+        if proxy is not None:
+            self._use_proxy(proxy)
+        connector_class = aiohttp.TCPConnector if proxy is None else _ProxiedConnector
+        connector = connector_class(
+            limit=0,  # `_turns` limits: a wait in the connector's queue would count as time spent connecting
+            resolver=ThreadedResolver(),  # the system's own, as `requests` uses, also beside aiodns
+            ssl=self._tls_context() if self._endpoint.is_https else True,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={**BASE_HEADERS, **self._extra_headers},
+            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,  # or aiohttp would read .netrc
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeout,
+                connect=self._connect_limit,
+                ceil_threshold=float("inf"),  # or aiohttp would round longer limits up to whole seconds
+            ),
+        )
+        # aiohttp would silently repeat a DELETE or a GET when a kept-alive connection turns out to be closed,
+        # though the gateway may have acted on it. There is no public switch.
+        self._session._retry_connection = False  # noqa: SLF001
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection; requests that are still under way break."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: Request) -> Answer:
+        """Send one request, once, and read its whole answer.
+
+        :return: the answer, whatever its status; a redirect too.
+        :raises TransportFailure: when there is none. ``never_left`` says whether the gateway may have acted.
+        :raises ValueError: when the request is for another service, or cannot be sent as HTTP. Mend the
+            caller.
+        """
+        session = self._session
+        if session is None:
+            raise RuntimeError("AsyncTransport is used outside its `async with` block")
+        self._endpoint.check(request)
+        async with self._turns:
+            try:
+                with quiet_request_logging():
+                    return await self._exchange(session, request)
+            except TransportFailure as error:
+                found = error
+            except Exception as error:  # whatever it is, its text may hold a secret
+                found = self._failure(error)
+        # Outside the handler, so that it carries no context.
+        raise found.with_traceback(None)
+
+    async def _exchange(self, session: aiohttp.ClientSession, request: Request) -> Answer:
+        async with session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=request.headers,
+            data=request.body,
+            allow_redirects=False,
+            **self._options,
+        ) as response:
+            headers = response.headers
+            length = response.content_length
+            if length is None:
+                body = await self._read_capped(response)
+            elif length <= BODY_LIMIT:
+                body = await response.read()
+            else:
+                raise too_large(self._endpoint.origin)
+            encoding = headers.get("Content-Encoding")
+            if encoding is not None:
+                body = plain_body(body, encoding, self._endpoint.origin)
+            return Answer(response.status, headers, body)
+
+    async def _read_capped(self, response: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        room = BODY_LIMIT
+        async for part in response.content.iter_any():
+            parts.append(part)
+            room -= len(part)
+            if room < 0:
+                raise too_large(self._endpoint.origin)
+        return b"".join(parts)
+
+    def _use_proxy(self, proxy: Proxy) -> None:
+        if not proxy.url.startswith(("http://", "https://")):
+            raise failure(
+                FailureKind.PROXY, self._endpoint.origin, "only http and https proxies can be used here"
+            )
+        self._options = {"proxy": proxy.url}
+        if proxy.authorization is None:
+            return
+        authorization = {"Proxy-Authorization": proxy.authorization}
+        if self._endpoint.is_https:
+            self._options["proxy_headers"] = authorization
+        else:  # without a tunnel, the proxy reads the request's own headers
+            self._extra_headers = authorization
+
+    def _tls_context(self) -> ssl.SSLContext:
+        path = self._endpoint.ca_bundle()
+        try:
+            if Path(path).is_dir():
+                return ssl.create_default_context(capath=path)
+            return ssl.create_default_context(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            found = failure(
+                FailureKind.TLS,
+                self._endpoint.origin,
+                f"the CA bundle cannot be read: {short_reason(error)}",
+            )
+        raise found
+
+    def _failure(self, error: Exception) -> TransportFailure:
+        kind = self._kind(error)
+        if kind is FailureKind.TIMEOUT:
+            reason = f"{self._timeout:g} s"
+        elif kind is FailureKind.CONNECT_TIMEOUT:
+            reason = f"{self._connect_limit:g} s"
+        else:
+            reason = short_reason(error)
+        return failure(kind, self._endpoint.origin, reason)
+
+    def _kind(self, error: Exception) -> FailureKind:
+        for types, kind in _KINDS:
+            if isinstance(error, types):
+                return kind
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return FailureKind.PROXY if self._options else FailureKind.UNKNOWN_HOST
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return self._connect_kind(error.os_error)
+        return FailureKind.BROKEN
+
+    def _connect_kind(self, error: OSError) -> FailureKind:
+        if error.errno == errno.ETIMEDOUT:
+            return FailureKind.CONNECT_TIMEOUT
+        if any(isinstance(cause, ssl.SSLError) for cause in causes(error)):
+            return FailureKind.TLS
+        # Reset or closed while connecting: the TCP connection stood already, so it was the handshake that was
+        # cut.
+        if self._endpoint.is_https and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+            return FailureKind.TLS
+        return FailureKind.REFUSED
+
+
+class _ProxyTunnelError(Exception):
+    """The proxy broke off, or talked nonsense, before it opened the way: the request was not written yet."""
+
+
+class _ProxiedConnector(aiohttp.TCPConnector):
+    """Tells a failure while a tunnel is asked for from the same failure after the request was written."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().connect(*args, **kwargs)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            raise _ProxyTunnelError from error
+
+
+# The order matters: aiohttp's errors inherit from one another, and from OSError and TimeoutError.
+_KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKind], ...] = (
+    ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError), FailureKind.TLS),
+    (
+        (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError, _ProxyTunnelError),
+        FailureKind.PROXY,
+    ),
+    (aiohttp.ConnectionTimeoutError, FailureKind.CONNECT_TIMEOUT),
+    (asyncio.TimeoutError, FailureKind.TIMEOUT),
+)
