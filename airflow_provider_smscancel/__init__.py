@@ -1,6 +1,7 @@
 """Stops SMS campaigns that were scheduled ahead of time, and says for every message whether it was stopped.
 
-Airflow imports this module at every start, so it stays light: nothing here imports Airflow, ``requests`` or ``aiohttp``.
+Airflow imports this module at every start, so it stays light: nothing here imports Airflow, ``requests`` or
+``aiohttp``.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
 """The one description of this provider's connection types.
 
-Everything that shows or checks a connection is made from :data:`CONNECTION_TYPES`: the declarative form of Airflow 3.2+,
-the form widgets of older versions, the names in ``airflow providers hooks``, and the checks that
+Everything that shows or checks a connection is made from :data:`CONNECTION_TYPES`: the declarative form of
+Airflow 3.2+, the form widgets of older versions, the names in ``airflow providers hooks``, and the checks that
 ``transport.settings`` makes when a connection is used. A new gateway adds one entry here.
 
-Facts about the forms of each Airflow version: the declarative fields are read by 3.2+, the Python methods by 2.11 and 3.1;
-Airflow 3.0 without the FAB provider shows the standard fields only.
+Facts about the forms of each Airflow version: the declarative fields are read by 3.2+, the Python methods by 2.11
+and 3.1; Airflow 3.0 without the FAB provider shows the standard fields only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGE = "airflow-provider-smscancel"
 
@@ -23,7 +25,8 @@ class ExtraField:
 
     :param name: its key in ``extra``.
     :param label: what the form calls it.
-    :param kind: ``choice`` (one of ``choices``), ``text``, ``number`` or ``integer`` (both from ``minimum`` to ``maximum``).
+    :param kind: ``choice`` (one of ``choices``), ``text``, ``number`` or ``integer`` (from ``minimum`` to
+        ``maximum``).
     :param help: one or two sentences for the person who fills it in.
     :param default: what an empty field means.
     """
@@ -39,7 +42,7 @@ class ExtraField:
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """The JSON schema that Airflow 3.2+ draws the field from. Null is allowed: the form saves blanks as null."""
+        """The JSON schema that Airflow 3.2+ draws the field from. It allows null: the form saves blanks so."""
         json_type = "string" if self.kind in ("choice", "text") else self.kind
         schema: dict[str, Any] = {"type": [json_type, "null"]}
         if self.default is not None:
@@ -66,6 +69,8 @@ class ConnectionType:
     hidden_fields: tuple[str, ...]
     relabeling: Mapping[str, str] = field(default_factory=dict)
     placeholders: Mapping[str, str] = field(default_factory=dict)
+    id_shape: str | None = None
+    """A regular expression of the documented form of this gateway's ids: tells a person whose ids a wrong list holds."""
 
     def ui_field_behaviour(self) -> dict[str, Any]:
         """Which standard fields the form hides, renames and explains, in the shape that Airflow expects."""
@@ -76,7 +81,7 @@ class ConnectionType:
         }
 
     def conn_fields(self) -> dict[str, Any]:
-        """The extra fields in the shape that Airflow 3.2+ expects."""
+        """Describe the extra fields in the shape that Airflow 3.2+ expects."""
         return {
             extra.name: {"label": extra.label, "description": extra.help, "schema": extra.json_schema}
             for extra in self.extra_fields
@@ -126,7 +131,8 @@ CLICKATELL = ConnectionType(
             "api",
             "API",
             "choice",
-            "Which of Clickatell's APIs the messages were sent through: rest (an auth token) or http (user, password and API ID).",
+            "Which of Clickatell's APIs the messages were sent through: rest (an auth token) or http (user, "
+            "password and API ID).",
             default="rest",
             choices=("rest", "http"),
         ),
@@ -140,7 +146,8 @@ CLICKATELL = ConnectionType(
             "response_format",
             "Answer format",
             "choice",
-            "REST only: the format that answers are asked for in. json unless Clickatell's support says otherwise.",
+            "REST only: the format that answers are asked for in. json unless Clickatell's support says "
+            "otherwise.",
             default="json",
             choices=("json", "xml"),
         ),
@@ -152,13 +159,14 @@ CLICKATELL = ConnectionType(
     relabeling={
         "host": "Base URL",
         "login": "API username (HTTP API only)",
-        "password": "Auth token (REST) or API password",  # noqa: S106 - a label
+        "password": "Auth token (REST) or API password",
     },
     placeholders={
         "host": "https://api.clickatell.com",
         "port": "443",
         "login": "leave empty for REST",
     },
+    id_shape="[0-9A-Fa-f]{32}",
 )
 
 ESENDEX = ConnectionType(
@@ -172,19 +180,21 @@ ESENDEX = ConnectionType(
             "request_format",
             "Request format",
             "choice",
-            "How a stop is sent: json unless something between here and Esendex needs another. soap is SOAP 1.2 with addressing.",
+            "How a stop is sent: json unless something between here and Esendex needs another. soap is SOAP 1.2 "
+            "with addressing.",
             default="json",
             choices=("json", "xml", "get", "soap"),
         ),
         *_pace_fields(25, "Esendex documents no rate: 25 is this package's guess.", 16),
     ),
     hidden_fields=("schema", "login"),
-    relabeling={"host": "Base URL", "password": "Licence key"},  # noqa: S106 - a label
+    relabeling={"host": "Base URL", "password": "Licence key"},
     placeholders={
         "host": "https://messaging.esendex.us",
         "port": "443",
         "password": "not needed to cancel; needed to send and to test",
     },
+    id_shape="[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
 )
 
 CONNECTION_TYPES: dict[str, ConnectionType] = {kind.name: kind for kind in (CLICKATELL, ESENDEX)}
@@ -199,7 +209,10 @@ def provider_info(version: str) -> dict[str, Any]:
     return {
         "package-name": PACKAGE,
         "name": "SMS campaign cancellation",
-        "description": "Stops SMS campaigns scheduled at Clickatell or Esendex US, and says for every message whether it was stopped.",
+        "description": (
+            "Stops SMS campaigns scheduled at Clickatell or Esendex US, and says for every message whether it "
+            "was stopped."
+        ),
         "versions": [version],
         "integrations": [
             {"integration-name": kind.label, "external-doc-url": kind.default_base_url, "tags": ["service"]}
@@ -231,8 +244,9 @@ def provider_info(version: str) -> dict[str, Any]:
                 "options": {
                     "report_folder": {
                         "description": (
-                            "Folder (absolute path or object storage URL) under which each task of CancelMessageOperator "
-                            "keeps its report, in a folder of its own. Empty: tasks that name no report_path keep none."
+                            "Folder (absolute path or object storage URL) under which each task of "
+                            "CancelMessageOperator keeps its report, in a folder of its own. Empty: tasks that "
+                            "name no report_path keep none."
                         ),
                         "version_added": version,
                         "type": "string",

@@ -1,4 +1,7 @@
-"""The engine: asks a gateway about every message of a campaign, concurrently, in order, at a pace, until each is settled."""
+"""The engine: asks a gateway about every message of a campaign until each is settled.
+
+Concurrently, the most urgent first, and never faster than the configured pace.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ import enum
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from airflow_provider_smscancel.campaigns.health import (
     FIRST_PROBE_AFTER_S,
@@ -19,7 +21,6 @@ from airflow_provider_smscancel.campaigns.health import (
     Health,
     is_an_answer,
 )
-from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.order import Job, WorkQueue
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.sessions import AccountRefused, SessionKeeper
@@ -28,6 +29,11 @@ from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, R
 from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.pacer import Pacer
 from airflow_provider_smscancel.transport.policy import retry_after_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from airflow_provider_smscancel.campaigns.messages import Campaign
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,8 @@ CLOCK_TOLERANCE_S = 30.0
 CLOCK_CHECK_EVERY_S = 1.0
 FLUSH_EVERY_S = 0.05
 FLUSH_AT = 500
+PROBER = -1
+"""The slot of the one who probes a gateway that is down; workers count from 0."""
 
 
 class RunEnd(enum.StrEnum):
@@ -58,7 +66,7 @@ class RunEnd(enum.StrEnum):
 class SettledMessage(NamedTuple):
     """One message that is settled, on its way out of the engine."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     settled: Settled
     attempts: int
     finished_at: float
@@ -74,7 +82,10 @@ class Transport(Protocol):
 
 @dataclass(slots=True)
 class RunStats:
-    """What a run has done so far. Read from another thread: single fields are consistent, the whole may lag by a moment."""
+    """What a run has done so far.
+
+    Read from another thread: single fields are consistent, the whole may lag by a moment.
+    """
 
     requests: int = 0
     repeats: int = 0
@@ -145,10 +156,12 @@ class Engine:
         self._held: list[Job] = []
         self._strays: Counter[int] = Counter()
         self._session_losses: Counter[int] = Counter()
-        self._idle: list[asyncio.Future[None]] = []
+        self._turn = asyncio.Lock()
+        self._idle: asyncio.Future[None] | None = None
         self._holds: set[str] = set()
         self._out: list[SettledMessage] = []
         self._background: set[asyncio.Task[None]] = set()
+        self._prober: asyncio.Task[None] | None = None
         self.stats = stats
         self._end: RunEnd | None = None
         self._crash: BaseException | None = None
@@ -156,7 +169,7 @@ class Engine:
         self._gate = asyncio.Event()
         self._gate.set()
 
-    # -- the run ------------------------------------------------------------------------------------------------------
+    # -- the run ----------------------------------------------------------------------------------------
 
     async def run(self, transport: Transport) -> RunEnd:
         """Ask until every message is settled or the run is ended, then hand over what is left as open.
@@ -168,18 +181,22 @@ class Engine:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._pacer = Pacer(self._limits.requests_per_second, clock=self._loop.time, sleep=asyncio.sleep)
-        self._sessions = SessionKeeper(self._gateway, self._counted_send, self._loop.time)
+        self._sessions = SessionKeeper(self._gateway, self._paced_send, self._loop.time)
+        if self._limits.deadline_s is not None:
+            if self._limits.deadline_s <= 0:
+                self.end(RunEnd.DEADLINE)
+            self._loop.call_later(self._limits.deadline_s, self.end, RunEnd.DEADLINE)
         if self._end is not None or not self._open:
             return self._conclude(self._end or RunEnd.COMPLETE)
-        if self._limits.deadline_s is not None:
-            self._loop.call_later(self._limits.deadline_s, self.end, RunEnd.DEADLINE)
-        flusher = self._spawn(self._flush_now_and_then())
+        self._spawn(self._flush_now_and_then())
         count = min(self._limits.max_concurrency, self._open)
         workers = [self._spawn(self._work(slot)) for slot in range(count)]
-        await self._finished.wait()
-        await self._let_finish(workers)
-        for task in [flusher, *self._background]:
-            task.cancel()
+        try:
+            await self._finished.wait()
+            await self._let_finish(workers)
+        finally:
+            for task in self._background:
+                task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         end = self._conclude(self._end or RunEnd.COMPLETE)
         if self._crash is not None:
@@ -198,6 +215,8 @@ class Engine:
 
     async def _let_finish(self, workers: list[asyncio.Task[None]]) -> None:
         flying = [workers[slot] for slot in self._in_flight if slot >= 0]
+        if self._prober is not None and PROBER in self._in_flight:
+            flying.append(self._prober)
         if flying:
             await asyncio.wait(flying, timeout=GRACE_S)
 
@@ -206,13 +225,23 @@ class Engine:
             if not self._settled[job.index]:
                 self._case(job.index).interrupted(job.verb)
         if self._open:
-            why = self._why(end)
-            for index in self._todo:
-                if not self._settled[index]:
-                    case = self._case(index)
-                    self._settle(index, case.give_up(why), case.attempts)
+            self._give_up_all(self._why(end))
         self._flush()
         return end
+
+    def _give_up_all(self, why: str) -> None:
+        # After a kill there are seconds left and perhaps a million messages: those never asked share one verdict.
+        never_asked: Settled | None = None
+        for index in self._todo:
+            if self._settled[index]:
+                continue
+            case = self._cases.get(index)
+            if case is not None:
+                self._settle(index, case.give_up(why), case.attempts)
+                continue
+            if never_asked is None:
+                never_asked = self._make_case(index).give_up(why)
+            self._settle(index, never_asked, 0)
 
     def _why(self, end: RunEnd) -> str:
         if end is RunEnd.GATEWAY_DOWN:
@@ -225,51 +254,61 @@ class Engine:
             return "the run's time was up"
         return "the run was stopped"
 
-    # -- one worker: one request at a time ----------------------------------------------------------------------------
+    # -- one worker: one request at a time --------------------------------------------------------------
 
     async def _work(self, slot: int) -> None:
-        try:
-            while self._end is None:
-                if not self._gate.is_set():
-                    await self._gate.wait()
-                elif not len(self._queue):
-                    await self._wait_for_work()
-                else:
-                    await self._pacer.acquire()
-                    await self._take_one(slot)
-        except Exception as error:  # noqa: BLE001 - whatever breaks here must not lose the other messages
-            self._crash = error
-            self.end(RunEnd.CRASHED)
+        while self._end is None:
+            async with self._turn:
+                job = await self._next_job()
+            if job is not None:
+                await self._exchange(slot, job)
 
-    async def _take_one(self, slot: int) -> None:
-        if self._end is not None or not self._gate.is_set():
-            return
-        job = self._queue.pop(self._now())
-        if job is not None:
-            await self._exchange(slot, job)
+    async def _next_job(self) -> Job | None:
+        """Wait for what is missing to make a request; once nothing is, say which.
+
+        One worker at a time is in here, so that no more than one permit of the pacer is held, and none is wasted by
+        workers that find nothing to do. The session comes before the permit: requests that had theirs and then
+        waited for a session together would leave together.
+        """
+        if not self._gate.is_set():
+            await self._gate.wait()
+        elif not len(self._queue):
+            await self._wait_for_work()
+        elif not self._sessions.ready:
+            await self._open_session()
+        else:
+            await self._pacer.acquire()
+            if self._end is None and self._gate.is_set() and self._sessions.ready:
+                return self._queue.pop(self._now())
+        return None
 
     async def _wait_for_work(self) -> None:
-        waiter = self._loop.create_future()
-        self._idle.append(waiter)
-        await waiter
+        self._idle = self._loop.create_future()
+        await self._idle
 
-    def _wake_one(self) -> None:
-        while self._idle:
-            waiter = self._idle.pop()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    async def _open_session(self) -> None:
+        """Open a session. No message was asked for yet, so a failure costs none its allowance."""
+        try:
+            await self._sessions.open()
+        except AccountRefused as error:
+            self._good_answer()
+            self._doubt_account(error.verdict)
+        except TransportFailure as failure:
+            log.debug("No session: %s", failure)
+            self._note_failure()
+            if not self._health.down:
+                await asyncio.sleep(FIRST_PROBE_AFTER_S)
 
     async def _exchange(self, slot: int, job: Job) -> None:
-        """Make one request about one message and note what follows. ``slot`` names the worker; the prober's is negative."""
-        try:
-            session = await self._sessions.current()
-        except AccountRefused as error:
-            self._on_account(job, error.verdict)
-            return
-        except TransportFailure as error:
-            self._on_no_session(job, error)
-            return
+        """Make one request about one message and note what follows.
+
+        :param slot: names the worker, or is :data:`PROBER`.
+        """
+        session = self._sessions.use()
         message_id = self._campaign.ids[job.index]
         id_type = self._campaign.id_type
         if job.verb is Verb.STOP:
@@ -277,26 +316,33 @@ class Engine:
         else:
             full = job.full and self._gateway.has_full_status
             request = self._gateway.status(message_id, id_type, session, full=full)
+        # Taken out only when all is noted: what a defect interrupts may have been acted upon.
         self._in_flight[slot] = job
         try:
             answer = await self._counted_send(request)
         except TransportFailure as error:
-            del self._in_flight[slot]
             self._on_failure(job, error)
-            return
-        del self._in_flight[slot]
-        if job.verb is Verb.STOP:
-            verdict = self._gateway.read_stop(message_id, id_type, answer)
         else:
-            verdict = self._gateway.read_status(message_id, id_type, answer)
-        self._note_clock(answer)
-        self._on_verdict(job, verdict, session)
+            if job.verb is Verb.STOP:
+                verdict = self._gateway.read_stop(message_id, id_type, answer)
+            else:
+                verdict = self._gateway.read_status(message_id, id_type, answer)
+            self._note_clock(answer)
+            self._on_verdict(job, verdict, session)
+        del self._in_flight[slot]
+
+    async def _paced_send(self, request: Request) -> Answer:
+        """Send what is about no message: it counts against the pace all the same."""
+        await self._pacer.acquire()
+        if self._end is not None:
+            raise asyncio.CancelledError  # the run is over, and with it the task that wants this
+        return await self._counted_send(request)
 
     async def _counted_send(self, request: Request) -> Answer:
         self.stats.requests += 1
         return await self._transport.send(request)
 
-    # -- what an answer, or none, leads to ----------------------------------------------------------------------------
+    # -- what an answer, or none, leads to --------------------------------------------------------------
 
     def _on_verdict(self, job: Job, verdict: Verdict, session: str | None) -> None:
         finding = verdict.finding
@@ -307,7 +353,7 @@ class Engine:
             return
         if finding is Finding.BUSY or verdict.http_status == 503:
             self._slow_down(verdict)
-        if finding is Finding.ACCOUNT:
+        if finding is Finding.ACCOUNT and not (job.full and self._gateway.has_full_status):
             self._good_answer()
             self._on_account(job, verdict)
             return
@@ -329,12 +375,6 @@ class Engine:
         step = self._case(job.index).after_failure(job.verb, failure)
         self._note_failure()
         self._follow(job, step)
-
-    def _on_no_session(self, job: Job, failure: TransportFailure) -> None:
-        # The message itself was not asked for, so it keeps its allowance: the gateway's health decides how long to go on.
-        log.debug("No session: %s", failure)
-        self._note_failure()
-        self._push_later(job.index, Again(job.verb, FIRST_PROBE_AFTER_S, job.full))
 
     def _on_session(self, job: Job, verdict: Verdict, session: str | None) -> Verdict | None:
         """Ask once more with a new session; a second expiry in a row is a fault like another."""
@@ -380,8 +420,8 @@ class Engine:
             self._begin_second_round_if_due()
 
     def _begin_second_round_if_due(self) -> None:
-        """Once nothing but doubt is left, everything in doubt gets another round: what was wrong may have passed."""
-        if self._second_round or len(self._parked) < self._open:
+        """Once nothing but doubt is left, give all of that another round: what was wrong may have passed."""
+        if self._second_round or self._end is not None or len(self._parked) < self._open:
             return
         self._second_round = True
         parked, self._parked = self._parked, []
@@ -403,10 +443,10 @@ class Engine:
             self._push(index, again)
 
     def _push(self, index: int, again: Again) -> None:
-        self._queue.push(index, again, self._now(), self._limits.requests_per_second)
-        self._wake_one()
+        self._queue.push(index, again, self._now(), self._pacer.rate)
+        self._wake()
 
-    # -- the gateway's health -----------------------------------------------------------------------------------------
+    # -- the gateway's health ---------------------------------------------------------------------------
 
     def _good_answer(self) -> None:
         if self._health.good():
@@ -421,7 +461,9 @@ class Engine:
                 PROBE_EVERY_S,
             )
             self._hold("down")
-            self._spawn(self._probe())
+            # One that still sleeps since the last outage goes on: two would send twice as often.
+            if self._prober is None or self._prober.done():
+                self._prober = self._spawn(self._probe())
 
     async def _probe(self) -> None:
         wait = FIRST_PROBE_AFTER_S
@@ -431,7 +473,9 @@ class Engine:
             wait = PROBE_EVERY_S
             if not self._health.down:
                 return
-            if self._health.patience_left(self._loop.time()) <= 0 or (probed and self._now() > self._queue.last_due):
+            if self._health.patience_left(self._loop.time()) <= 0 or (
+                probed and self._now() > self._queue.last_due
+            ):
                 log.error(
                     "%s has given no answer for %.0f s: giving up. %d messages are open.",
                     self._gateway.label,
@@ -440,25 +484,46 @@ class Engine:
                 )
                 self.end(RunEnd.GATEWAY_DOWN)
                 return
-            job = self._queue.pop(self._now())
-            if job is not None:
-                await self._exchange(-1, job)
-                probed = True
+            probed = await self._probe_once() or probed
+
+    async def _probe_once(self) -> bool:
+        """Make one request, paced like any other. Return whether there was one to make."""
+        if not self._sessions.ready:
+            await self._open_session()
+            if not self._sessions.ready:
+                return True
+        await self._pacer.acquire()
+        job = self._queue.pop(self._now()) if self._end is None else None
+        if job is None:
+            return False
+        await self._exchange(PROBER, job)
+        return True
 
     def _slow_down(self, verdict: Verdict) -> None:
         self.stats.throttled += 1
         if self._health.busy_for(self._loop.time()) > self._limits.give_up_after_s:
-            log.error("%s has only asked to slow down: giving up. %d messages are open.", self._gateway.label, self._open)
+            log.error(
+                "%s has only asked to slow down: giving up. %d messages are open.",
+                self._gateway.label,
+                self._open,
+            )
             self.end(RunEnd.GATEWAY_DOWN)
         now = datetime.fromtimestamp(self._now(), UTC)
         self._pacer.slow_down(retry_after_seconds(verdict.retry_after, now=now))
 
-    # -- the account --------------------------------------------------------------------------------------------------
+    # -- the account ------------------------------------------------------------------------------------
 
     def _on_account(self, job: Job, verdict: Verdict) -> None:
         self._case(job.index).after_account_refusal(job.verb, verdict)
         self._held.append(job)
-        if "account" not in self._holds:
+        self._doubt_account(verdict)
+
+    def _doubt_account(self, verdict: Verdict) -> None:
+        """Hold the run until the balance call has said whether the account is refused."""
+        if "account" not in self._holds and self._end is None:
+            log.warning(
+                "%s refused a request: %s. Asking it about the account.", self._gateway.label, verdict.detail
+            )
             self._hold("account")
             self._spawn(self._check_account())
 
@@ -476,18 +541,20 @@ class Engine:
                 self._push_later(job.index, Again(job.verb, FIRST_PROBE_AFTER_S, job.full))
             else:
                 case = self._case(job.index)
-                why = "the account was refused again and again, though the balance call accepts it"
+                why = "the account was refused again and again, though the balance call does not confirm it"
                 self._settle(job.index, case.give_up(why), case.attempts)
         self._release("account")
 
     async def _account_verdict(self) -> Verdict | None:
-        """The balance call's word, or ``None`` when it can't be had: then nothing is confirmed."""
+        """Ask the balance call. ``None`` when its word can't be had: then nothing is confirmed."""
         request = self._gateway.account_check()
-        for attempt in range(ACCOUNT_CHECKS if request is not None else 0):
+        if request is None:
+            return None
+        for attempt in range(ACCOUNT_CHECKS):
             if attempt:
                 await asyncio.sleep(FIRST_PROBE_AFTER_S)
             try:
-                verdict = self._gateway.read_account_check(await self._counted_send(request))
+                verdict = self._gateway.read_account_check(await self._paced_send(request))
             except TransportFailure as failure:
                 log.debug("The account could not be checked: %s", failure)
                 continue
@@ -495,7 +562,7 @@ class Engine:
                 return verdict
         return None
 
-    # -- small parts --------------------------------------------------------------------------------------------------
+    # -- small parts ------------------------------------------------------------------------------------
 
     def _hold(self, why: str) -> None:
         self._holds.add(why)
@@ -516,10 +583,11 @@ class Engine:
             return
         self._clock_checked_at = now
         try:
-            theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
         except (ValueError, TypeError, IndexError, OverflowError):
             return
-        skew_s = theirs - self._wall()
+        # An HTTP date is in GMT, also when its zone is missing.
+        skew_s = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)).timestamp() - self._wall()
         skew_s = skew_s if abs(skew_s) > CLOCK_TOLERANCE_S else 0.0
         if abs(skew_s - self._skew_s) > CLOCK_TOLERANCE_S:
             log.warning(
@@ -528,11 +596,18 @@ class Engine:
             self._skew_s = skew_s
             self._queue.clock_changed(self._now())
 
-    def _spawn(self, coroutine: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._note_done)
         return task
+
+    def _note_done(self, task: asyncio.Task[None]) -> None:
+        """End the run when one of its tasks breaks, so that no message is lost or waited for in vain."""
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._crash = self._crash or error
+            self.end(RunEnd.CRASHED)
 
     async def _flush_now_and_then(self) -> None:
         while True:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from airflow_provider_smscancel.gateways.base import Finding, Verdict
 
 MOST_FAILURES_IN_A_ROW = 10
-"""With faults on 30 % of the calls, ten in a row come once in 170,000 calls: that is an outage, not bad luck."""
+"""With faults on 30 % of the calls, ten in a row come once in 170,000 calls: an outage, not bad luck."""
 FEWEST_FAILURES_IN_A_ROW = 3
+LASTING_S = 30.0
+"""For so long failures only, though few: an outage as well. One request at a time, each waiting for its time limit,
+would take minutes to fail ten times."""
 FIRST_PROBE_AFTER_S = 1.0
 PROBE_EVERY_S = 5.0
 
 
 def is_an_answer(verdict: Verdict) -> bool:
-    """Tell whether the gateway itself spoke: a passing fault, or a page without any code of its own, says that it did not."""
+    """Tell whether the gateway itself spoke.
+
+    A passing fault, or a page without any code of its own, says that it did not.
+    """
     if verdict.finding is Finding.FAULT:
         return False
     return not (verdict.finding is Finding.UNREADABLE and verdict.code is None)
@@ -49,7 +55,8 @@ class Health:
             self._since = now
         self._failures += 1
         enough = max(FEWEST_FAILURES_IN_A_ROW, min(MOST_FAILURES_IN_A_ROW, open_messages))
-        if self.down or self._failures < enough:
+        lasting = self._failures >= FEWEST_FAILURES_IN_A_ROW and now - self._since >= LASTING_S
+        if self.down or not (self._failures >= enough or lasting):
             return False
         self.down = True
         return True

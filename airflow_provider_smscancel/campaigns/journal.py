@@ -19,13 +19,16 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import IO, Any, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CARRIED_OVER, CancelResult, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_smscancel.campaigns.messages import Campaign
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ LONGEST_LINE = 65_536
 class Folder(Protocol):
     """What is needed of a folder: ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both offer it."""
 
-    def __truediv__(self, name: str) -> Self: ...  # noqa: D105
+    def __truediv__(self, name: str) -> Self: ...
     @property
     def name(self) -> str: ...  # noqa: D102
     def iterdir(self) -> Iterator[Self]: ...  # noqa: D102
@@ -120,13 +123,16 @@ class Journal:
         self._parts = 0
         self._queue: queue.SimpleQueue[list[CancelResult] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._hurry = threading.Event()
+        self._close_by = float("inf")
         self._unwritten: list[str] = []
         self._not_ours: list[str] = []
+        self._listed = False
+        self._fingerprint: str | None = None
+        self._run_written = False
         self.error: str | None = None
         """What could not be written, or ``None``."""
 
-    # -- what earlier tries have settled ------------------------------------------------------------------------------
+    # -- what earlier tries have settled ----------------------------------------------------------------
 
     def carried_over(self, campaign: Campaign) -> dict[int, CarriedOver]:
         """Read what earlier tries have settled for good, by index in ``campaign``.
@@ -135,9 +141,7 @@ class Journal:
         """
         try:
             names = self._own_parts()
-        except FileNotFoundError:
-            return {}
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
+        except Exception as error:  # stores raise what they like
             log.warning(
                 "The report can't be read (%s): every message is asked again, which is safe.",
                 type(error).__name__,
@@ -149,8 +153,8 @@ class Journal:
         return {index: found for index, (_, found) in last.items() if found.outcome in CARRIED_OVER}
 
     def _own_parts(self) -> list[str]:
-        mine = re.compile(rf"part-{self._owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
-        found = [(match[1], match[0]) for path in self._folder.iterdir() if (match := mine.fullmatch(path.name))]
+        found = self._list_parts()
+        self._listed = True
         if not found:
             return []
         run = self._read_run()
@@ -164,11 +168,19 @@ class Journal:
         self._not_ours = [writer for writer in run.get("not_ours", []) if isinstance(writer, str)]
         return sorted(name for writer, name in found if writer not in self._not_ours)
 
+    def _list_parts(self) -> list[tuple[str, str]]:
+        mine = re.compile(rf"part-{self._owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        return [(match[1], match[0]) for name in names if (match := mine.fullmatch(name))]
+
     def _read_run(self) -> dict[str, Any]:
         try:
             with (self._folder / self._run_name).open("rb") as file:
                 found = json.loads(file.read(LONGEST_LINE))
-        except Exception:  # noqa: BLE001 - missing, torn or unreadable: it does not say that the parts are ours
+        except Exception:  # missing, torn or unreadable: it does not say that the parts are ours
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -187,30 +199,25 @@ class Journal:
                     index = campaign.index_of(message_id)
                     if index is not None and (index not in last or last[index][0] <= rank):
                         last[index] = (rank, found)
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
+        except Exception as error:  # stores raise what they like
             log.warning("Part %s can't be read to its end (%s).", name, type(error).__name__)
         if torn:
-            log.warning("Part %s has %d lines that can't be read: those messages are asked again.", name, torn)
+            log.warning(
+                "Part %s has %d lines that can't be read: those messages are asked again.", name, torn
+            )
 
-    # -- writing ------------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------------
 
     @property
     def _run_name(self) -> str:
         return f"run-{self._owner}.json"
 
     def start(self, fingerprint: str) -> None:
-        """Say what the report is about, and begin to write. Never raises: a store that refuses is tried again.
+        """Begin to write. Returns at once and never raises: a store that refuses is tried again.
 
         :param fingerprint: of the set of ids, gateway, host and id_type.
         """
-        content = asdict(self._identity) | {"fingerprint": fingerprint, "not_ours": self._not_ours}
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
-            if self._read_run() != content:
-                self._write(self._run_name, json.dumps(content) + "\n")
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
-            self._refused(error)
+        self._fingerprint = fingerprint
         self._thread = threading.Thread(target=self._write_parts, name="smscancel-journal", daemon=True)
         self._thread.start()
 
@@ -223,34 +230,52 @@ class Journal:
 
         :param within_s: seconds that this may take. What is not written by then is said in :attr:`error`.
         """
-        end = self._clock() + within_s
+        self._close_by = self._clock() + within_s
         self._queue.put(None)
-        if within_s < sum(RETRY_AFTER_S):
-            self._hurry.set()
         if self._thread is not None:
             self._thread.join(within_s)
             if self._thread.is_alive():
                 self.error = "the report's store did not take the last part in time"
                 return
         if self._unwritten:
-            self.error = f"{self.error or 'the store refused'}; {len(self._unwritten)} lines are not in the report"
+            self.error = (
+                f"{self.error or 'the store refused'}; {len(self._unwritten)} lines are not in the report"
+            )
             return
         self.error = None
         summary["report_error"] = None
         finisher = threading.Thread(target=self._write_summary, args=(summary,), daemon=True)
         finisher.start()
-        finisher.join(max(0.1, end - self._clock()))
+        finisher.join(max(0.1, self._close_by - self._clock()))
         if finisher.is_alive():
             self.error = "the report's store did not take the summary in time"
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         try:
             self._write(f"summary-{self._owner}.json", json.dumps(summary) + "\n")
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
+        except Exception as error:  # stores raise what they like
             self._refused(error)
+
+    def _write_run(self) -> None:
+        """Say what the parts are about. No part is written before: without it, the next try could not use them."""
+        if self._run_written:
+            return
+        if not self._listed:
+            # What could not be listed when the try began may be about something else: it must not become ours.
+            self._own_parts()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        content = asdict(self._identity) | {"fingerprint": self._fingerprint, "not_ours": self._not_ours}
+        # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
+        if self._read_run() != content:
+            self._write(self._run_name, json.dumps(content) + "\n")
+        self._run_written = True
 
     def _write_parts(self) -> None:
         failures = 0
+        try:
+            self._write_run()
+        except Exception as error:  # stores raise what they like
+            self._refused(error)
         begun: float | None = None
         last = False
         while not last:
@@ -259,7 +284,8 @@ class Journal:
             if self._unwritten and begun is None:
                 begun = self._clock()
             due = begun is not None and self._clock() - begun >= PART_AFTER_S
-            if not (last or due or len(self._unwritten) >= self._part_at) or not self._unwritten:
+            full = len(self._unwritten) >= self._part_at and not failures
+            if not (last or due or full) or not self._unwritten:
                 continue
             if self._try_part():
                 begun, failures = None, 0
@@ -284,15 +310,19 @@ class Journal:
 
     def _try_to_the_end(self) -> None:
         for wait in RETRY_AFTER_S:
-            if not self._unwritten or self._hurry.wait(wait) or self._try_part():
+            if not self._unwritten or self._clock() + wait >= self._close_by:
+                return
+            time.sleep(wait)
+            if self._try_part():
                 return
 
     def _try_part(self) -> bool:
         lines = self._unwritten
         name = f"part-{self._owner}-{self._try}-{self._writer}-{self._parts + 1:06d}.jsonl"
         try:
+            self._write_run()
             self._write(name, "\n".join(lines) + "\n")
-        except Exception as error:  # noqa: BLE001 - stores raise what they like
+        except Exception as error:  # stores raise what they like
             self._refused(error)
             # Perhaps half of it is there: the next attempt takes another name, and the same line twice does no harm.
             self._parts += 1
@@ -320,5 +350,5 @@ def _read_line(line: bytes) -> tuple[str, tuple[int, str], CarriedOver] | None:
         status = row["gateway_status"]
         found = CarriedOver(Outcome(row["outcome"]), status if isinstance(status, str) else None)
         return str(row["message_id"]), (int(row["try"]), str(row["finished_at"])), found
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 
 from airflow_provider_smscancel.gateways.base import Gateway, IdType
+from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 UNDATED = -math.inf
-"""The due time of a message without a date. It sorts before every date: what may leave at any moment goes first."""
+"""The due time of a message without a date. It sorts before every date: what may leave at any moment is first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Campaign:
     """When each leaves, in seconds since 1970; :data:`UNDATED` when not known."""
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: int = 0
+    look_alikes: Counter[str] = field(default_factory=Counter)
+    """How many of the malformed ids have the form of another gateway's, by its label."""
     _index: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -70,7 +75,9 @@ class Campaign:
         return self.due.count(UNDATED)
 
     def add(self, message_id: object, scheduled_at: object, position: str) -> None:
-        """Take up one row. A row that names no message is kept as rejected; a date that can't be read counts as none.
+        """Take up one row.
+
+        A row that names no message is kept as rejected; a date that can't be read counts as none.
 
         :param message_id: should be a string.
         :param scheduled_at: a timezone-aware datetime, an ISO 8601 text with a zone, or nothing.
@@ -83,6 +90,7 @@ class Campaign:
         error = self.gateway.id_error(message_id, self.id_type)
         if error is not None:
             self.reject(position, error)
+            self._note_shape(message_id)
             return
         due = due_time(scheduled_at)
         key = self.gateway.canonical_id(message_id, self.id_type)
@@ -97,6 +105,11 @@ class Campaign:
     def reject(self, position: str, reason: str) -> None:
         """Take up a row that names no message."""
         self.rejected.append(RejectedRow(position, reason))
+
+    def _note_shape(self, message_id: str) -> None:
+        for kind in CONNECTION_TYPES.values():
+            if kind.name != self.gateway.name and kind.id_shape and re.fullmatch(kind.id_shape, message_id):
+                self.look_alikes[kind.label] += 1
 
     def index_of(self, message_id: str) -> int | None:
         """Find a message by any spelling of its id."""
@@ -114,7 +127,7 @@ class Campaign:
         return blake2b(head.encode(), digest_size=16).hexdigest()
 
     def add_item(self, item: object, position: str) -> None:
-        """Take up one item as people pass them: an id, a mapping with ``message_id``, or a :class:`MessageRef`."""
+        """Take up one item as people pass it: an id, a mapping with ``message_id``, or a :class:`MessageRef`."""
         if isinstance(item, MessageRef):
             self.add(item.message_id, item.scheduled_at, position)
         elif isinstance(item, Mapping):
@@ -142,7 +155,10 @@ def _earlier(known: float, other: float) -> float:
 
 
 def due_time(scheduled_at: object) -> float:
-    """Read a date: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, or it has no zone."""
+    """Read a date.
+
+    :return: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, or it has no zone.
+    """
     if isinstance(scheduled_at, str):
         try:
             scheduled_at = datetime.fromisoformat(scheduled_at.strip())

@@ -1,7 +1,7 @@
 """In what order: the most urgent message that can still be stopped comes first.
 
-Dropping what is past due and taking the earliest date among the rest is optimal for jobs of equal length that are all
-there from the start: no schedule saves more.
+Dropping what is past due and taking the earliest date among the rest is optimal for jobs of equal length that
+are all there from the start: no schedule saves more.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_smscancel.campaigns.messages import UNDATED
 from airflow_provider_smscancel.campaigns.settlement import Again, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Job(NamedTuple):
@@ -23,7 +25,7 @@ class Job(NamedTuple):
     :param full: use the gateway's more telling status call.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
     verb: Verb
     full: bool = False
 
@@ -31,9 +33,9 @@ class Job(NamedTuple):
 class WorkQueue:
     """What is to be asked, most urgent first.
 
-    Lanes, in this order: messages without a date, then by date; those whose time has passed go behind. Stops that are to be
-    repeated wait until every message was asked once, unless they would leave before: then they take their place by date.
-    Status queries come last: a message that is asked about can not be saved by the answer.
+    Lanes, in this order: messages without a date, then by date; those whose time has passed go behind. Stops that
+    are to be repeated wait until every message was asked once, unless they would leave before: then they take
+    their place by date. Status queries come last: a message that is asked about can not be saved by the answer.
 
     :param due: when each message leaves, seconds since 1970.
     :param todo: the messages to ask.
@@ -119,7 +121,9 @@ class WorkQueue:
         return None
 
 
-def too_late_by_forecast(due: array[float], todo: Iterable[int], *, now: float, requests_per_second: float) -> int:
+def too_late_by_forecast(
+    due: array[float], todo: Iterable[int], *, now: float, requests_per_second: float
+) -> int:
     """Forecast how many messages will leave before their turn.
 
     :param due: when each message leaves, seconds since 1970.

@@ -1,7 +1,7 @@
 """Runs the engine in a helper thread, so that the caller's thread only waits.
 
-Signals (a kill, Airflow's ``execution_timeout``) land in the main thread. Raised inside an event loop's callback they can be
-swallowed; raised while the main thread waits on a queue they can not.
+Signals (a kill, Airflow's ``execution_timeout``) land in the main thread. Raised inside an event loop's callback
+they can be swallowed; raised while the main thread waits on a queue they can not.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.campaigns.engine import Engine, RunEnd, SettledMessage, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class BackgroundRun:
@@ -28,7 +31,7 @@ class BackgroundRun:
         make_engine: Callable[[Callable[[list[SettledMessage]], None]], Engine],
         open_transport: Callable[[], AbstractAsyncContextManager[Transport]],
     ) -> None:
-        # A SimpleQueue's put may be called from a signal handler that interrupts its get; a Condition's may not.
+        # A signal handler may call a SimpleQueue's put while it interrupts its get; a Condition's it may not.
         self._batches: queue.SimpleQueue[list[SettledMessage] | None] = queue.SimpleQueue()
         self._engine = make_engine(self._batches.put)
         self._open_transport = open_transport
@@ -46,22 +49,23 @@ class BackgroundRun:
         """Wait for what is settled next.
 
         :param timeout: seconds.
-        :return: a batch, empty when none came in time, or ``None`` when the run is over and all was handed over.
+        :return: a batch, empty when none came in time; ``None`` when the run is over and all was handed over.
         :raises Exception: what broke the run, after all was handed over.
         """
         if self._drained:
-            return self._over()
+            self._raise_error()
+            return None
         try:
             batch = self._batches.get(timeout=timeout)
         except queue.Empty:
             return []
         if batch is None:
             self._drained = True
-            return self._over()
+            self._raise_error()
         return batch
 
     def stop(self, why: RunEnd = RunEnd.STOPPED) -> None:
-        """Make no new request. May be called from any thread and from a signal handler, and more than once."""
+        """Make no new request. Any thread and any signal handler may call this, more than once."""
         loop = self._loop
         if loop is None:
             self._engine.end(why)  # not begun yet: nothing runs beside this
@@ -73,7 +77,7 @@ class BackgroundRun:
         """Wait for the thread to end, at most ``timeout`` seconds."""
         self._thread.join(timeout)
 
-    def _over(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -83,7 +87,7 @@ class BackgroundRun:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
                 self.end = runner.run(self._run())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        except BaseException as error:  # handed to the thread that waits
             self.end = RunEnd.CRASHED
             self._error = error
         finally:

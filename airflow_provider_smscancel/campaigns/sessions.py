@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, Request, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,7 @@ class AccountRefused(Exception):
 class SessionKeeper:
     """Opens a session when the first request needs one, and a new one when it has expired.
 
-    A gateway that refuses sessions for any other reason than the account gets the credentials with each request instead.
+    A gateway that opens none gets the credentials with each request instead.
 
     :param gateway: which gateway.
     :param send: how a request gets there. What it raises is passed on.
@@ -44,20 +47,45 @@ class SessionKeeper:
         self._session: str | None = None
         self._used_at = 0.0
         self._lock = asyncio.Lock()
+        self._attempts = 0
+        self._failure: Exception | None = None
         self._enabled = gateway.uses_session
 
-    async def current(self) -> str | None:
-        """Give the session to use, or ``None`` to send the credentials.
-
-        :raises AccountRefused: when the gateway refuses the account.
-        """
+    @property
+    def ready(self) -> bool:
+        """Whether a request can be made at once; if not, :meth:`open` comes first."""
         if not self._enabled:
-            return None
-        if self._session is None or self._clock() - self._used_at > PING_AFTER_S:
-            async with self._lock:
-                await self._refresh()
-        self._used_at = self._clock()
+            return True
+        return self._session is not None and self._clock() - self._used_at <= PING_AFTER_S
+
+    def use(self) -> str | None:
+        """Give the session to use now, or ``None`` to send the credentials."""
+        if self._session is not None:
+            self._used_at = self._clock()
         return self._session
+
+    async def open(self) -> None:
+        """Open a session where there is none, and ping one that was idle for long.
+
+        Concurrent callers share one attempt and what came of it: a gateway that is down, or that refuses the account,
+        is not asked once more by each of them.
+
+        :raises AccountRefused: when the gateway refuses the account. Later requests carry the credentials.
+        """
+        attempts = self._attempts
+        async with self._lock:
+            if self.ready:
+                return
+            if attempts != self._attempts and self._failure is not None:
+                raise self._failure
+            try:
+                await self._refresh()
+                self._failure = None
+            except Exception as error:
+                self._failure = error
+                raise
+            finally:
+                self._attempts += 1
 
     def expired(self, session: str | None) -> None:
         """Note that the gateway has called a session expired. A newer one, opened meanwhile, is kept."""
@@ -65,26 +93,25 @@ class SessionKeeper:
             self._session = None
 
     async def _refresh(self) -> None:
-        idle_s = self._clock() - self._used_at
-        if self._session is not None and idle_s > PING_AFTER_S:
+        if self._session is not None:
             answer = await self._send(self._gateway.ping(self._session))
             if not self._gateway.read_ping(answer):
                 self._session = None
-        if self._session is None and self._enabled:
-            await self._open()
+        if self._session is None:
+            await self._log_in()
         self._used_at = self._clock()
 
-    async def _open(self) -> None:
+    async def _log_in(self) -> None:
         answer = await self._send(self._gateway.login())
         found = self._gateway.read_login(answer)
         if isinstance(found, str):
             self._session = found
-        elif found.finding is Finding.ACCOUNT:
+            return
+        self._enabled = False
+        if found.finding is Finding.ACCOUNT:
             raise AccountRefused(found)
-        else:
-            self._enabled = False
-            log.warning(
-                "%s opened no session (%s): every request carries the credentials instead.",
-                self._gateway.label,
-                found.detail,
-            )
+        log.warning(
+            "%s opened no session (%s): every request carries the credentials instead.",
+            self._gateway.label,
+            found.detail,
+        )

@@ -1,24 +1,28 @@
 """How one message is settled: which question comes next, and when the answers suffice for an outcome.
 
-Pure: a case is fed verdicts and failures and says what to do. Who sends, when, and how fast, is the engine's business.
+Pure: a case is fed verdicts and failures and says what to do. Who sends, when, and how fast, is the engine's
+business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.gateways.base import STATE_OF_FINDING, Finding, MessageState, Verdict
-from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.policy import backoff_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_smscancel.transport.failure import TransportFailure
 
 STOPS_PER_ROUND = 4
 STATUSES_PER_ROUND = 4
 UNSURE_APART_S = 2.0
-"""Two answers of "unknown, or reporting delayed" count as one word only when they are at least this far apart."""
+"""Two answers of "unknown, or reporting delayed" count as one word only when they are this far apart."""
 STATUS_PAUSE_S = 1.0
 """How long a gateway gets to act on a stop that it has not refused, before it is asked what became of it."""
 
@@ -182,7 +186,7 @@ class StopCase:
             return Settled(Outcome.NOT_ATTEMPTED, self._code, f"{why}{said}", in_doubt=True)
         return Settled(Outcome.UNCONFIRMED, self._code, f"{why}; last: {self._detail}", in_doubt=True)
 
-    # -- after a stop -------------------------------------------------------------------------------------------------
+    # -- after a stop -----------------------------------------------------------------------------------
 
     def _after_stop(self, verdict: Verdict, now: float) -> Step:
         finding = verdict.finding
@@ -212,7 +216,7 @@ class StopCase:
 
     def _after_unknown(self, verdict: Verdict) -> Step:
         if self._maybe_acted or self._known:
-            # A message that is cancelled may be forgotten: after a stop without an answer, ask for its status.
+            # A cancelled message may be forgotten: after a stop without an answer, ask for its status.
             return self._ask(0.0)
         return Settled(Outcome.NOT_FOUND, verdict.code, verdict.detail)
 
@@ -223,7 +227,7 @@ class StopCase:
             return Settled(Outcome.NOT_FOUND, verdict.code, f"{verdict.detail} (twice, seconds apart)")
         return self._ask(0.0)
 
-    # -- after a status query -----------------------------------------------------------------------------------------
+    # -- after a status query ---------------------------------------------------------------------------
 
     def _after_status(self, verdict: Verdict) -> Step:
         finding = verdict.finding
@@ -250,16 +254,16 @@ class StopCase:
         ours = not self._first_try or self.attempts != 1 or self._maybe_acted
         return Outcome.CANCELLED if ours else Outcome.ALREADY_CANCELLED
 
-    # -- what to ask next ---------------------------------------------------------------------------------------------
+    # -- what to ask next -------------------------------------------------------------------------------
 
     def _refused(self) -> Settled | None:
-        """The stop was refused for good, and the status has just said that the message was not cancelled otherwise."""
+        """Reject it if a stop was refused for good: the status has just said that none was acted upon."""
         if self._refusal is None:
             return None
         return Settled(Outcome.REJECTED, self._refusal.code, self._refusal.detail)
 
     def _refused_unacted(self) -> Settled | None:
-        """The same where the status says nothing: it takes that no other stop of ours can have been acted upon."""
+        """Reject it though the status says nothing, if no other stop of ours can have been acted upon."""
         return None if self._maybe_acted else self._refused()
 
     def _stop_again(self, at_least_s: float = 0.0) -> Step:
@@ -278,7 +282,7 @@ class StopCase:
     def _ask_again(self) -> Step:
         if self._statuses_left > 0:
             asked = STATUSES_PER_ROUND - self._statuses_left
-            # Every other time the more telling call, where there is one: the plain one may have been withdrawn.
+            # Every other time the more telling call, where there is one: the plain one may be withdrawn.
             return Again(Verb.STATUS, backoff_seconds(asked - 1, self._random), full=asked % 2 == 1)
         return self._stop_again()
 
@@ -304,7 +308,7 @@ class StatusCase:
         self._random = random
         self._left = STATUSES_PER_ROUND
 
-    def after_answer(self, verb: Verb, verdict: Verdict, now: float) -> Step:  # noqa: ARG002 - the protocol's shape
+    def after_answer(self, verb: Verb, verdict: Verdict, now: float) -> Step:  # the protocol's shape
         """Say what follows from an answer."""
         state = STATE_OF_FINDING.get(verdict.finding)
         if state is not None:
@@ -314,7 +318,7 @@ class StatusCase:
         self._left -= 1
         return self._again_or_unknown(verdict.code, verdict.detail)
 
-    def after_failure(self, verb: Verb, failure: TransportFailure) -> Step:  # noqa: ARG002 - the protocol's shape
+    def after_failure(self, verb: Verb, failure: TransportFailure) -> Step:  # the protocol's shape
         """Say what follows from a request that got no answer."""
         self._left -= 1
         return self._again_or_unknown(None, str(failure))
@@ -327,7 +331,7 @@ class StatusCase:
         self._left = STATUSES_PER_ROUND
         return Again(Verb.STATUS, 0.0)
 
-    def refund(self, verb: Verb) -> None:  # noqa: ARG002 - the protocol's shape
+    def refund(self, verb: Verb) -> None:  # the protocol's shape
         """Give back the allowance of one request that met a gateway that was down."""
         self._left += 1
 

@@ -38,6 +38,12 @@ class Tally:
         """How many messages were counted."""
         return self.counts.total()
 
+    def add_carried(self, result: CancelResult) -> None:
+        """Count one message that an earlier try has settled for good."""
+        self.counts[result.outcome] += 1
+        if result.outcome not in HARMLESS and len(self._final) < NOT_STOPPED_SHOWN:
+            self._final.append(result)
+
     def outcomes(self) -> dict[str, int]:
         """Every outcome with its count, zero included."""
         return {outcome.value: self.counts[outcome] for outcome in Outcome}
@@ -54,8 +60,10 @@ class Tally:
         ]
 
     def said(self) -> str:
-        """The counts that are not zero, in one line."""
+        """Say the counts that are not zero, in one line."""
         return (
-            ", ".join(f"{outcome.value} {self.counts[outcome]}" for outcome in Outcome if self.counts[outcome])
+            ", ".join(
+                f"{outcome.value} {self.counts[outcome]}" for outcome in Outcome if self.counts[outcome]
+            )
             or "nothing"
         )

@@ -32,7 +32,7 @@ _UTF16_XML = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")
 _XML_ENCODINGS = frozenset({"utf-8", "utf-16", "us-ascii", "ascii", "iso-8859-1"})
 
 
-class Unreadable(ValueError):  # noqa: N818 (the word that Finding uses for it)
+class Unreadable(ValueError):
     """A body is not what it should be. The text says how, without any of its bytes: treat it as noise."""
 
 

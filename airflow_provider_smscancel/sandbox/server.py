@@ -140,14 +140,21 @@ class SandboxServer:
     def __enter__(self) -> Self:
         listener, self.url = listen(self._host, self._port)
         ready = threading.Event()
-        self._server = Server(self.state, on_ready=ready.set)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="smscancel-sandbox", daemon=True
-        )
+        self._server = server = Server(self.state, on_ready=ready.set)
+
+        def run() -> None:
+            try:
+                server.run([listener])
+            finally:
+                # A server that never came up must not be waited for.
+                ready.set()
+
+        self._thread = threading.Thread(target=run, name="smscancel-sandbox", daemon=True)
         self._thread.start()
-        if not ready.wait(START_WITHIN_S):
+        if not ready.wait(START_WITHIN_S) or not server.started:
+            server.should_exit = True
             listener.close()
-            raise RuntimeError(f"the sandbox did not start within {START_WITHIN_S:.0f} s")
+            raise RuntimeError("the sandbox did not start")
         return self
 
     def __exit__(

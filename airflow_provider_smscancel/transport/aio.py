@@ -27,9 +27,6 @@ from airflow_provider_smscancel.transport.redaction import quiet_request_logging
 if TYPE_CHECKING:
     from types import TracebackType
 
-# aiohttp would add these of its own accord; a request says itself what it accepts and what it holds.
-_NO_AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
 
 class AsyncTransport:
     """Sends requests to one service, many at a time, over connections that are kept open.
@@ -74,7 +71,6 @@ class AsyncTransport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             headers={**BASE_HEADERS, **self._extra_headers},
-            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,  # or aiohttp would read .netrc
@@ -121,26 +117,29 @@ class AsyncTransport:
         raise found.with_traceback(None)
 
     async def _exchange(self, session: aiohttp.ClientSession, request: Request) -> Answer:
-        async with session.request(
+        # Not `async with`, whose exit costs time: an answer read to its end has given its connection back.
+        response = await session.request(
             request.method,
             URL(request.url, encoded=True),
             headers=request.headers,
             data=request.body,
             allow_redirects=False,
             **self._options,
-        ) as response:
+        )
+        try:
             headers = response.headers
             length = response.content_length
-            if length is None:
-                body = await self._read_capped(response)
-            elif length <= BODY_LIMIT:
+            if length is not None and length <= BODY_LIMIT:
                 body = await response.read()
             else:
-                raise too_large(self._endpoint.origin)
-            encoding = headers.get("Content-Encoding")
-            if encoding is not None:
-                body = plain_body(body, encoding, self._endpoint.origin)
-            return Answer(response.status, headers, body)
+                body = await self._read_capped(response)
+        except BaseException:
+            response.close()  # rather than read the rest to keep the connection
+            raise
+        encoding = headers.get("Content-Encoding")
+        if encoding is not None:
+            body = plain_body(body, encoding, self._endpoint.origin)
+        return Answer(response.status, headers, body)
 
     async def _read_capped(self, response: aiohttp.ClientResponse) -> bytes:
         parts: list[bytes] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
@@ -54,10 +55,12 @@ def secret_forms(secret: str) -> list[str]:
 def scrub(text: str, secrets: Iterable[str]) -> str:
     """Replace every form of every secret in a text by ``***``."""
     forms = {form for secret in secrets for form in secret_forms(secret)}
-    # The longest first: a shorter form inside a longer one would leave the rest of the longer one standing.
-    for form in sorted(forms, key=lambda form: (-len(form), form)):
-        text = text.replace(form, MASK)
-    return text
+    if not forms:
+        return text
+    # The longest first: a shorter form inside a longer one would leave the rest of the longer one standing. In one
+    # pass: a secret such as "*" must not be found in the masks.
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.sub("|".join(map(re.escape, longest_first)), MASK, text)
 
 
 class _QuietFilter(logging.Filter):

@@ -1,7 +1,7 @@
 """A connection's fields, checked: what every room below Airflow needs to know of a connection.
 
-Nothing here knows Airflow: the hooks hand over the plain fields. What is allowed comes from ``provider_info``, so the form
-and the check can not disagree.
+Nothing here knows Airflow: the hooks hand over the plain fields. What is allowed comes from ``provider_info``, so
+the form and the check can not disagree.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import ipaddress
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_provider_smscancel.provider_info import ConnectionType, ExtraField
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_smscancel.provider_info import ConnectionType, ExtraField
 
 
 class SettingsError(ValueError):
-    """A connection that can not be used as it stands. The text names the field and what to do; never a value that may be secret."""
+    """A connection that can not be used as it stands.
+
+    The text names the field and what to do; never a value that may be secret.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def _read_extra(kind: ConnectionType, extra_field: ExtraField, value: object) ->
 def _base_url(kind: ConnectionType, host: str | None, port: int | None, schema: str | None) -> str:
     host = (host or "").strip()
     if not host:
-        # The form of Airflow 3.3.1 and 3.3.2 wants a port before it tests a connection, so a port may stand alone.
+        # The form of Airflow 3.3.1 and 3.3.2 tests no connection without a port, so a port may stand alone.
         return kind.default_base_url if not port else _with_port(kind, urlsplit(kind.default_base_url), port)
     if "://" in host:
         return _with_port(kind, _split(kind, host), None)
@@ -143,11 +148,15 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}") from None
+        raise SettingsError(
+            f"{name} is not a URL that can be read; an example: {kind.default_base_url}"
+        ) from None
     if parts.scheme not in ("https", "http"):
         raise SettingsError(f"{name} must begin with https:// (http:// only for loopback).")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise SettingsError(f"{name} must not hold a user name or password: use the login and password fields.")
+        raise SettingsError(
+            f"{name} must not hold a user name or password: use the login and password fields."
+        )
     if not parts.hostname or any(c.isspace() or c in "\\%" or ord(c) < 32 for c in url):
         raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}")
     if parts.query or parts.fragment:

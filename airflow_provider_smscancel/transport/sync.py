@@ -134,10 +134,7 @@ class SyncTransport:
 
     def _failure(self, error: BaseException, exchange: _Exchange) -> TransportFailure:
         found = list(causes(error))
-        if exchange.left:
-            kind = _kind_after(found)
-        else:
-            kind = _kind_before(found, exchange, is_https=self._endpoint.is_https)
+        kind = _kind_after(found) if exchange.left else _kind_before(found, exchange, self._endpoint.is_https)
         if kind is FailureKind.TIMEOUT:
             reason = f"{self._timeout:g} s"
         elif kind is FailureKind.CONNECT_TIMEOUT:
@@ -269,13 +266,14 @@ class _WholeHeadResponse(http.client.HTTPResponse):
     """Notices a head that was cut: ``http.client`` takes the end of the stream for the end of the headers."""
 
     def begin(self) -> None:
-        reader = _LastLine(self.fp)
-        self.fp = reader  # type: ignore[assignment]
+        stream = self.fp
+        reader: Any = _LastLine(stream)
+        self.fp = reader
         try:
             super().begin()
         finally:
             if self.fp is reader:
-                self.fp = reader.fp
+                self.fp = stream
         if reader.line not in {b"\r\n", b"\n"}:
             raise http.client.IncompleteRead(b"")
 
@@ -283,16 +281,16 @@ class _WholeHeadResponse(http.client.HTTPResponse):
 class _LastLine:
     """Hands on a stream's lines and remembers the last one."""
 
-    def __init__(self, fp: Any) -> None:
-        self.fp = fp
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
         self.line = b""
 
     def readline(self, *limit: int) -> bytes:
-        self.line = self.fp.readline(*limit)
+        self.line = self._stream.readline(*limit)
         return self.line
 
     def close(self) -> None:
-        self.fp.close()
+        self._stream.close()
 
 
 # The two classes tell the thread's exchange how far a connection is: what fails before the first byte never
@@ -371,7 +369,7 @@ def _kind_after(found: list[BaseException]) -> FailureKind:
     return FailureKind.BROKEN
 
 
-def _kind_before(found: list[BaseException], exchange: _Exchange, *, is_https: bool) -> FailureKind:
+def _kind_before(found: list[BaseException], exchange: _Exchange, is_https: bool) -> FailureKind:
     """Name a failure that came before anything was written."""
     for types, kind in _KINDS_BEFORE:
         if any(isinstance(error, types) for error in found):

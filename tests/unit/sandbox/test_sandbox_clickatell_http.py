@@ -97,6 +97,13 @@ def test_an_unknown_session_is_003_and_none_005(run: Run) -> None:
     assert run("delmsg", {"session_id": ""}, apimsgid=UNKNOWN).startswith("ERR: 005, ")
 
 
+def test_a_status_query_stops_nothing(run: Run, seed: Seed, truth: Truth) -> None:
+    message_id = seed("clickatell", client_message_id="mine")
+    assert run("querymsg", apimsgid=message_id) == f"ID: {message_id} Status: 011"
+    assert run("querymsg", climsgid="mine") == f"ID: {message_id} Status: 011"
+    assert truth()[message_id]["state"] == "scheduled"
+
+
 def test_unknown_ids_are_told_apart(run: Run) -> None:
     assert run("delmsg", apimsgid=UNKNOWN).startswith("ERR: 103, ")
     assert run("delmsg", climsgid="nobody").startswith("ERR: 104, ")

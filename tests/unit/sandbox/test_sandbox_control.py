@@ -203,3 +203,13 @@ def test_the_sandbox_shares_no_code_with_the_gateways() -> None:
         "sys.exit(any(name.startswith('airflow_provider_smscancel.gateways') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_sandbox_that_can_not_start_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no more sockets")
+
+    monkeypatch.setattr("uvicorn.Server.run", fail)
+    with pytest.raises(RuntimeError, match="did not start"), SandboxServer():
+        pass

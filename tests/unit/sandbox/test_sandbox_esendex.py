@@ -202,6 +202,12 @@ def test_read_message_status_is_a_number_in_json_and_a_name_in_xml(
     assert (in_xml["MessageID"], in_xml["MessageStatus"]) == (message_id, name)
 
 
+def test_a_status_that_was_asked_for_is_shown(ask: Ask, seed: Seed) -> None:
+    message_id = seed("esendex", state="failed", code="508")
+    path = f"messaging.svc/ReadMessageStatus?LicenseKey={LICENSE_KEY}&MessageId={message_id}"
+    assert ask("GET", path).json()["MessageStatus"] == 508
+
+
 def test_read_message_status_knows_wrong_keys_and_unknown_ids(ask: Ask, seed: Seed) -> None:
     message_id = seed("esendex")
     operation = "messaging.svc/ReadMessageStatus"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from airflow_provider_smscancel.gateways.base import Answer, Request
 from airflow_provider_smscancel.transport.aio import AsyncTransport
 from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.sync import SyncTransport
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Behaviour = Callable[["RawServer", socket.socket], None]
 
@@ -215,7 +218,7 @@ class Certificate:
 
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test gateway")])
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("gateway.invalid")]
         certificate = (
             x509.CertificateBuilder()
@@ -223,8 +226,8 @@ class Certificate:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(key, hashes.SHA256())

@@ -8,12 +8,14 @@ import pickle
 import signal
 import socket
 import threading
+import tracemalloc
 import zlib
 
 import pytest
 from conftest import Client, RawServer, answering, get, http_answer, reset
 
 from airflow_provider_smscancel.gateways.base import Request
+from airflow_provider_smscancel.transport.body import plain_body
 from airflow_provider_smscancel.transport.failure import (
     NEVER_LEFT_KINDS,
     FailureKind,
@@ -116,7 +118,6 @@ def cut_gzip(server: RawServer, connection: socket.socket) -> None:
     "behaviour",
     [
         accept_and_close,
-        accept_and_reset,
         reset_after_request,
         close_after_request,
         half_a_head,
@@ -137,6 +138,13 @@ def test_what_breaks_after_the_request_was_written_may_have_been_acted_on(client
     check(client.failure(server.url), FailureKind.BROKEN)
     assert server.connections == 1
     assert len(server.requests) <= 1
+
+
+def test_a_reset_before_the_request_is_read_is_never_taken_for_nothing_sent_without_proof(client, serve):
+    found = client.failure(serve(accept_and_reset).url)
+    # The reset may come while the connection is still being opened, before anything is written, or right after.
+    assert found.kind in {FailureKind.BROKEN, FailureKind.REFUSED}
+    check(found, found.kind)
 
 
 def silence(server: RawServer, connection: socket.socket) -> None:
@@ -202,6 +210,19 @@ def gzip_bomb(server: RawServer, connection: socket.socket) -> None:
 )
 def test_an_answer_over_the_limit_is_refused_also_after_decompression(client, serve, behaviour):
     check(client.failure(serve(behaviour).url), FailureKind.TOO_LARGE)
+
+
+def test_a_gzip_bomb_is_not_unpacked_to_find_out_how_large_it_is():
+    bomb = gzip.compress(b"\0" * 20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TransportFailure) as caught:
+            plain_body(bomb, "gzip", "https://gateway.invalid")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    check(caught.value, FailureKind.TOO_LARGE)
+    assert peak < 2_000_000
 
 
 def test_an_answer_at_the_limit_is_read(client, serve):

@@ -245,7 +245,7 @@ def test_a_proxy_that_is_silent_at_connect_is_a_connect_timeout(client, serve, m
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "async debug"])
-@pytest.mark.parametrize("answers", [(http_answer(),), (http_answer(), b"nonsense")])
+@pytest.mark.parametrize("answers", [(http_answer(),), (http_answer(), b"nonsense\r\n\r\n")])
 def test_no_log_record_of_any_library_holds_a_secret(serve, caplog, kind, answers):
     caplog.set_level(logging.DEBUG)
     for name in ("urllib3", "requests", "aiohttp", "asyncio"):
@@ -281,6 +281,7 @@ def test_the_session_follows_no_redirect_even_when_asked_to(serve):
     server = serve(answering(http_answer(b"", f"Location: {other.url}/", status="302 Found")))
     with GatewaySession(server.url, timeout=5) as session:
         answer = session.get("/", allow_redirects=True)
+        assert answer.next is None, "a request to elsewhere is not even prepared"
         prepared = session.prepare_request(requests.Request("GET", server.url + "/"))
         assert session.send(prepared, allow_redirects=True).status_code == answer.status_code == 302
     assert other.connections == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import random
 
@@ -99,7 +100,7 @@ def test_at_least_97_percent_of_the_rate_are_used_though_the_loop_is_held_up_eve
 def test_the_flow_is_even_from_the_first_request_on(rate):
     world = World()
     found = departures(world, world.pacer(rate), rate * 3)
-    gaps = [later - earlier for earlier, later in zip(found, found[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(found)]
     assert min(gaps) >= 1 / rate
     assert max(gaps) <= 1.06 / rate
 

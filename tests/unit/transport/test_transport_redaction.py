@@ -53,6 +53,10 @@ def test_a_secret_inside_another_leaves_nothing_of_the_longer_one():
     assert scrub("abcdef", ["bcd", "abcdef"]) == "***"
 
 
+def test_a_secret_is_not_looked_for_in_the_masks():
+    assert scrub("a*b", ["*"]) == "a***b"
+
+
 def test_a_text_around_a_secret_stays():
     assert scrub(f"before {SECRET} and {quote(SECRET)} after", [SECRET]) == "before *** and *** after"
 

@@ -1,0 +1,38 @@
+# `make` lists the verbs. Each of them first makes .venv, or brings it up to date, where it needs one.
+# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox and to the demo.
+
+PYTHON ?=
+ARGS ?=
+VENV_PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help prepare test lint unit format demo sandbox clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+
+prepare: ## make .venv, or bring it up to date (every other verb does so by itself)
+	@PYTHON="$(PYTHON)" sh scripts/prepare.sh
+
+test: prepare ## everything that CI runs: lint, and all tests
+	@$(VENV_PYTHON) scripts/run_checks.py test
+
+lint: prepare ## ruff (rules and formatting) and mypy --strict
+	@$(VENV_PYTHON) scripts/run_checks.py lint
+
+unit: prepare ## the fast part of the tests
+	@$(VENV_PYTHON) scripts/run_checks.py unit
+
+format: prepare ## let ruff sort imports, mend what it can and format
+	@$(VENV_PYTHON) -m ruff check --quiet --fix-only .
+	@$(VENV_PYTHON) -m ruff format --quiet .
+
+demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
+	@$(VENV_PYTHON) scripts/demo.py $(ARGS)
+
+sandbox: prepare ## run both gateways on loopback (ARGS="--port 8100 --latency 0.05")
+	@$(VENV_PYTHON) -m airflow_provider_smscancel.sandbox $(ARGS)
+
+clean: ## remove .venv, caches and built files: the state of a fresh clone
+	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
+	@find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,415 @@
+"""One try at one campaign, from the list of messages to the summary.
+
+Knows no Airflow: operators, triggers and commands use it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from airflow_provider_smscancel.campaigns.engine import (
+    Engine,
+    Limits,
+    RunEnd,
+    RunStats,
+    SettledMessage,
+    Transport,
+)
+from airflow_provider_smscancel.campaigns.journal import Journal
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
+from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
+from airflow_provider_smscancel.campaigns.running import BackgroundRun
+from airflow_provider_smscancel.campaigns.settlement import Case, StatusCase, StopCase, Verb
+from airflow_provider_smscancel.campaigns.tally import Tally
+from airflow_provider_smscancel.gateways.base import Gateway, MessageState, Verdict
+
+PROGRESS_EVERY_S = 5.0
+WAIT_S = 0.25
+LAST_PART_S = 60.0
+"""How long a store that refuses is given once all messages are settled."""
+LAST_PART_IN_A_HURRY_S = 1.2
+"""The same after a kill: together with the engine's grace it stays below the 4 s that a supervisor leaves."""
+CUT_SHORT_S = 2.6
+WRONG_ACCOUNT_AFTER = 200
+IDS_PER_LINE = 100
+
+
+class Log(Protocol):
+    """What is needed of a logger: the standard library's and Airflow's both offer it."""
+
+    def info(self, msg: Any, /, *args: Any) -> Any: ...  # noqa: D102
+    def warning(self, msg: Any, /, *args: Any) -> Any: ...  # noqa: D102
+    def error(self, msg: Any, /, *args: Any) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that it takes to talk to one gateway through one connection.
+
+    :param gateway: builds requests and reads answers.
+    :param open_transport: opens the way there, inside an event loop.
+    :param limits: how fast and how long.
+    """
+
+    gateway: Gateway
+    open_transport: Callable[[], AbstractAsyncContextManager[Transport]]
+    limits: Limits
+
+
+class Job:
+    """What stopping a campaign and surveying one have in common: run the engine, follow it, tell how it goes.
+
+    :param service: which gateway, and how to get there.
+    :param campaign: the messages.
+    :param name: the campaign's name for logs and the summary, or ``None``.
+    :param log: where to tell how it goes.
+    """
+
+    verb = Verb.STOP
+    doing = "stopping"
+
+    def __init__(self, service: Service, campaign: Campaign, *, name: str | None, log: Log) -> None:
+        self.service = service
+        self.campaign = campaign
+        self.name = name
+        self.log = log
+        self.stats = RunStats()
+        self.end: RunEnd | None = None
+        self.summary: dict[str, Any] = {}
+        """The counts, once the run is over; empty before."""
+        self.todo: list[int] = list(range(len(campaign)))
+        self._run: BackgroundRun | None = None
+        self._told_to_stop: RunEnd | None = None
+        self._settled = 0
+        self._hurry = False
+        self._started_at = datetime.now(UTC)
+        self._told_at = self._begun_at = time.monotonic()
+
+    # -- to be filled in ----------------------------------------------------------------------------------------------
+
+    def _make_case(self, index: int) -> Case:
+        raise NotImplementedError
+
+    def _take(self, batch: list[SettledMessage]) -> None:
+        raise NotImplementedError
+
+    def _said(self) -> str:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """Write down what is left to write."""
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    @property
+    def account_refusal(self) -> Verdict | None:
+        """What the gateway said when it refused the account, or ``None``."""
+        return self.stats.account_refusal
+
+    def announce(self) -> None:
+        """Say, before the first request, how many messages, at what rate, and how long it takes about."""
+        limits = self.service.limits
+        rate = limits.requests_per_second
+        count = len(self.todo)
+        self.log.info(
+            "%s %d messages at %s%s: at most %g requests a second, %d at a time, about %s.",
+            self.doing.capitalize(),
+            count,
+            self.service.gateway.label,
+            f" (campaign {self.name!r})" if self.name else "",
+            rate,
+            limits.max_concurrency,
+            duration(count / rate),
+        )
+
+    def stop(self) -> None:
+        """Make no new request. May be called from a signal handler."""
+        self._hurry = True
+        self._told_to_stop = RunEnd.STOPPED
+        if self._run is not None:
+            self._run.stop(RunEnd.STOPPED)
+
+    def run(self) -> RunEnd:
+        """Ask about every message, and wait for it.
+
+        :return: why the run ended. Whatever it is, every message has an outcome, and what could be written is written.
+        :raises Exception: what broke the run from inside, after the same.
+        :raises BaseException: what was raised into the waiting thread (a time limit, a kill), after the same.
+        """
+        self._begun_at = self._told_at = time.monotonic()
+        self._run = BackgroundRun(self._make_engine, self.service.open_transport)
+        if self._told_to_stop is not None:
+            self._run.stop(self._told_to_stop)
+        self._run.start()
+        try:
+            self._follow(None)
+        except BaseException:
+            self._hurry = True
+            self._run.stop(RunEnd.STOPPED)
+            self._follow(time.monotonic() + CUT_SHORT_S, ignore_errors=True)
+            self.end = self._run.end or RunEnd.STOPPED
+            self._finish()
+            raise
+        self.end = self._run.end or RunEnd.CRASHED
+        self._finish()
+        return self.end
+
+    def _make_engine(self, deliver: Callable[[list[SettledMessage]], None]) -> Engine:
+        return Engine(
+            self.service.gateway,
+            self.campaign,
+            self.todo,
+            limits=self.service.limits,
+            make_case=self._make_case,
+            deliver=deliver,
+            stats=self.stats,
+            first=self.verb,
+        )
+
+    def _follow(self, until: float | None, *, ignore_errors: bool = False) -> None:
+        assert self._run is not None  # noqa: S101 - called by run() only
+        while until is None or time.monotonic() < until:
+            try:
+                batch = self._run.next_batch(WAIT_S)
+            except Exception:
+                if not ignore_errors:
+                    raise
+                return
+            if batch is None:
+                return
+            if batch:
+                self._settled += len(batch)
+                self._take(batch)
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at < PROGRESS_EVERY_S:
+            return
+        self._told_at = now
+        rate = self._settled / (now - self._begun_at)
+        left = len(self.todo) - self._settled
+        self.log.info(
+            "%d of %d settled, %.0f a second; %s; %s left.",
+            self._settled,
+            len(self.todo),
+            rate,
+            self._said(),
+            duration(left / rate) if rate else "unknown time",
+        )
+
+    def _summary_head(self) -> dict[str, Any]:
+        return {"campaign": self.name, "gateway": self.service.gateway.name, "total": self.campaign.total}
+
+    def _summary_tail(self) -> dict[str, Any]:
+        return {
+            "duplicates": self.campaign.duplicates,
+            "undated": self.campaign.undated,
+            "requests": self.stats.requests,
+            "started_at": self._started_at.isoformat(),
+            "finished_at": datetime.now(UTC).isoformat(),
+        }
+
+
+class CancelJob(Job):
+    """Stops a campaign.
+
+    :param journal: where outcomes are written and earlier ones read, or ``None``.
+    :param report: what to call the report's place in the summary.
+    :param try_number: which try this is, from 1.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        campaign: Campaign,
+        *,
+        name: str | None,
+        log: Log,
+        journal: Journal | None,
+        report: str | None,
+        try_number: int,
+    ) -> None:
+        super().__init__(service, campaign, name=name, log=log)
+        self.tally = Tally()
+        self._journal = journal
+        self._report = report
+        self._first_try = try_number <= 1
+        self._first_answers: Counter[Outcome] = Counter()
+        self._warned = False
+
+    def prepare(self) -> None:
+        """Take up what earlier tries have settled, and open the report. Sends nothing."""
+        if self._journal is None:
+            self.log.warning(
+                "No record of single messages is kept: neither report_path nor [smscancel] report_folder is set. "
+                "A retry asks for every message again (which is safe), and every id that is not stopped is logged at the end."
+            )
+            self._count_rejected()
+            return
+        carried = self._journal.carried_over(self.campaign)
+        if carried:
+            self._first_try = False
+            self.todo = [index for index in self.todo if index not in carried]
+            for index, found in carried.items():
+                self.tally.add_carried(self._result(index, found.outcome, found.gateway_status))
+            self.log.info(
+                "%d of %d messages were settled by an earlier try: %d are taken up.",
+                len(carried),
+                len(self.campaign),
+                len(self.todo),
+            )
+        self._journal.start(self.campaign.fingerprint(self.service.gateway.base_url))
+        self._count_rejected()
+
+    def announce(self) -> None:
+        """Say, before the first request, how many, how fast, how long, and what can not be saved at that rate."""
+        super().announce()
+        rate = self.service.limits.requests_per_second
+        late = too_late_by_forecast(self.campaign.due, self.todo, now=time.time(), requests_per_second=rate)
+        if late:
+            self.log.warning(
+                "About %d will leave before their turn; raise `requests_per_second` (now %g) if the gateway allows more.",
+                late,
+                rate,
+            )
+
+    def _result(self, index: int, outcome: Outcome, code: str | None) -> CancelResult:
+        return CancelResult(
+            self.campaign.ids[index], outcome, code, "settled by an earlier try", 0, self._started_at
+        )
+
+    def _count_rejected(self) -> None:
+        rows = rejected_results(self.campaign)
+        for row in rows:
+            self.tally.add(row)
+        for row in rows[:10]:
+            self.log.warning("Rejected: %s", row.detail)
+        if len(rows) > 10:
+            self.log.warning("Rejected: %d more rows; the report names them all.", len(rows) - 10)
+        if self._journal is not None and rows:
+            self._journal.add(rows)
+
+    def _make_case(self, index: int) -> Case:
+        return StopCase(random.random, first_try=self._first_try)
+
+    def _take(self, batch: list[SettledMessage]) -> None:
+        results = [cancel_result(self.campaign, message) for message in batch]
+        for result in results:
+            self.tally.add(result)
+        self._suspect_wrong_account(results)
+        if self._journal is not None:
+            self._journal.add(results)
+
+    def _suspect_wrong_account(self, results: list[CancelResult]) -> None:
+        if self._warned:
+            return
+        room = WRONG_ACCOUNT_AFTER - self._first_answers.total()
+        self._first_answers.update(result.outcome for result in results[:room])
+        if self._first_answers.total() >= WRONG_ACCOUNT_AFTER:
+            self._warned = True
+            if self._first_answers[Outcome.NOT_FOUND] == WRONG_ACCOUNT_AFTER:
+                self.log.error(
+                    "The first %d messages are all unknown to %s: wrong account or gateway? Check the connection and the list.",
+                    WRONG_ACCOUNT_AFTER,
+                    self.service.gateway.label,
+                )
+
+    def _said(self) -> str:
+        return self.tally.said()
+
+    def _finish(self) -> None:
+        self.summary = (
+            self._summary_head()
+            | {"outcomes": self.tally.outcomes(), "report": self._report, "report_error": None}
+            | self._summary_tail()
+        )
+        if self._journal is not None:
+            self._journal.close(self.summary, within_s=LAST_PART_IN_A_HURRY_S if self._hurry else LAST_PART_S)
+            self.summary["report_error"] = self._journal.error
+        if self._journal is None or self._journal.error:
+            self._log_not_done()
+        self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
+
+    def _log_not_done(self) -> None:
+        ids = self.tally.not_done
+        for start in range(0, len(ids), IDS_PER_LINE):
+            self.log.error("Not stopped: %s", " ".join(ids[start : start + IDS_PER_LINE]))
+
+
+class SurveyJob(Job):
+    """Asks where each message of a campaign is, and stops none."""
+
+    verb = Verb.STATUS
+    doing = "asking about"
+
+    def __init__(self, service: Service, campaign: Campaign, *, name: str | None, log: Log) -> None:
+        super().__init__(service, campaign, name=name, log=log)
+        self._states: Counter[MessageState] = Counter()
+        self.unanswered = 0
+        """How many messages no answer came about."""
+
+    def _make_case(self, index: int) -> Case:
+        return StatusCase(random.random)
+
+    def _take(self, batch: list[SettledMessage]) -> None:
+        for message in batch:
+            self._states[MessageState(message.settled.outcome)] += 1
+            self.unanswered += message.settled.in_doubt
+
+    def _said(self) -> str:
+        return ", ".join(f"{state.value} {count}" for state, count in self._states.items()) or "nothing"
+
+    def _finish(self) -> None:
+        for row in self.campaign.rejected[:10]:
+            self.log.warning("Rejected: %s: %s", row.position, row.reason)
+        self._states[MessageState.UNKNOWN] += len(self.campaign.rejected)
+        self.summary = (
+            self._summary_head()
+            | {
+                "dry_run": True,
+                "states": {state.value: self._states[state] for state in MessageState},
+                "report": None,
+                "report_error": None,
+            }
+            | self._summary_tail()
+        )
+        self.log.info("Dry run, nothing was cancelled: %s of %d messages.", self._said(), self.campaign.total)
+
+
+def cancel_result(campaign: Campaign, message: SettledMessage) -> CancelResult:
+    """Say what became of one message in the terms of the public result."""
+    return CancelResult(
+        campaign.ids[message.index],
+        Outcome(message.settled.outcome),
+        message.settled.code,
+        message.settled.detail,
+        message.attempts,
+        datetime.fromtimestamp(message.finished_at, UTC),
+    )
+
+
+def rejected_results(campaign: Campaign) -> list[CancelResult]:
+    """Say the same of the rows that name no message: they are known by their position, their text is not repeated."""
+    now = datetime.now(UTC)
+    return [
+        CancelResult(row.position, Outcome.REJECTED, None, f"{row.position}: {row.reason}", 0, now)
+        for row in campaign.rejected
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time as a person would."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,231 @@
+"""From a manifest's file to its lines: opening, unpacking, splitting, each at a bounded cost in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Protocol
+
+from airflow_provider_smscancel.campaigns.sources import SourceError
+
+PIECE_BYTES = 256 * 1024
+LONGEST_LINE = 1024 * 1024
+"""In bytes. A longer line is never held in memory as a whole."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = "is UTF-16 text: save it as UTF-8"
+_NOT_TEXT = (
+    ((b"\xff\xfe", b"\xfe\xff"), _UTF_16),
+    ((_GZIP_MAGIC,), "is packed with gzip once more than the end of its name says: rename it or unpack it"),
+    ((b"PK\x03\x04",), "is a zip archive or a spreadsheet, not text: export it as CSV in UTF-8"),
+    ((b"PAR1",), "is a Parquet file under another name: rename it"),
+)
+_USERINFO = re.compile(r"(?<=://)(?:[^/]*@|[^/@]*:[^@]*@)")
+
+
+class ManifestPath(Protocol):
+    """What is needed of a path: ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both offer it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
+
+
+def shown_path(path: object) -> str:
+    """Write a path for a person, on one line; of a URL without user, password and query, which may be secret."""
+    text = str(path)
+    if "://" in text:
+        text = _USERINFO.sub("", text).partition("?")[0]
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
+class Lines:
+    """The lines of one file, counted, and with a way to put some back. ``None`` stands for one that is too long.
+
+    Reading that breaks off ends the lines early: see :attr:`broken`.
+
+    :param path: which file.
+    :param gzipped: whether to unpack it.
+    :raises SourceError: when it can't be opened. While iterating: when nothing of it can be read, or it is no text in UTF-8.
+    """
+
+    def __init__(self, path: ManifestPath, *, gzipped: bool) -> None:
+        self.number = 0
+        """Of the line that was taken last, from 1."""
+        self.broken: str | None = None
+        """Why reading ended before the end of the file, or ``None``."""
+        self.shown = shown_path(path)
+        self._again: deque[bytes | None] = deque()
+        self._file = self._open(path)
+        pieces = self._pieces()
+        if gzipped:
+            pieces = self._unpacked(pieces)
+        self._source = self._split(self._checked(pieces))
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        return self
+
+    def __next__(self) -> bytes | None:
+        line = self._again.popleft() if self._again else next(self._source)
+        self.number += 1
+        return line
+
+    def put_back(self, lines: list[bytes | None]) -> None:
+        """Have the lines that were taken last come once more."""
+        self._again.extendleft(reversed(lines))
+        self.number -= len(lines)
+
+    def close(self) -> None:
+        """Close the file. A store that complains now is not listened to: what was read is read."""
+        with contextlib.suppress(Exception):
+            self._file.close()
+
+    def _open(self, path: ManifestPath) -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except Exception as error:  # stores raise what they like
+            why = _why(error)
+        # Outside of the handler, so that the store's own error is not attached: it may hold a signed URL.
+        raise SourceError(
+            f"manifest {self.shown}: can't be opened ({why}). Check that it is there and may be read"
+        )
+
+    def _pieces(self) -> Iterator[bytes]:
+        begun = False
+        while True:
+            try:
+                piece = self._file.read(PIECE_BYTES)
+            except Exception as error:  # stores raise what they like
+                self.broken = _why(error)
+                break
+            if not piece:
+                return
+            begun = True
+            yield piece
+        if not begun:
+            raise SourceError(
+                f"manifest {self.shown}: can't be read ({self.broken}). Check that it may be read, and try again"
+            )
+
+    def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Unpack gzip. The standard module discards what it has already unpacked when it meets a fault; this doesn't."""
+        member = _Member()
+        begun = False
+        for piece in pieces:
+            if not begun and not _GZIP_MAGIC.startswith(piece[:2]):
+                raise SourceError(
+                    f"manifest {self.shown}: is no gzip file, though its name says so: rename it"
+                )
+            begun = True
+            data = piece
+            while data:
+                if member.ended:
+                    # Several members may follow each other, padded with zeros.
+                    data = data.lstrip(b"\0")
+                    member = _Member() if data else member
+                    continue
+                yield from member.unpack(data)
+                if member.damaged:
+                    self.broken = "its gzip data is damaged"
+                    return
+                data = member.unused
+        if not begun:
+            raise SourceError(
+                f"manifest {self.shown}: is empty, without even gzip's own header: write it anew"
+            )
+        if not member.ended and self.broken is None:
+            self.broken = "its gzip data is cut off"
+
+    def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Refuse by its first bytes what is no text in UTF-8, and drop a byte-order mark."""
+        start = b""
+        for piece in pieces:
+            start += piece
+            if len(start) >= 64:
+                break
+        for marks, problem in _NOT_TEXT:
+            if start.startswith(marks):
+                raise SourceError(f"manifest {self.shown}: {problem}")
+        head = start[:4096].lower()
+        if b"\0" in head and b"message_id" not in head and b"message_id" in head.replace(b"\0", b""):
+            raise SourceError(f"manifest {self.shown}: {_UTF_16}")
+        yield start.removeprefix(_BOM)
+        yield from pieces
+
+    def _split(self, pieces: Iterable[bytes]) -> Iterator[bytes | None]:
+        """Split at any of the three line ends.
+
+        When reading broke off, the piece of a line at the end is left out: half an id may look like a whole one.
+        """
+        rest = b""
+        skipping = False
+        for piece in pieces:
+            data = rest + piece
+            # A carriage return at the very end may be half of a line end: it waits for what follows.
+            cut = 1 + max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(0, len(data) - 1)))
+            rest = data[cut:]
+            lines: list[bytes | None] = list(data[:cut].splitlines())
+            if lines and skipping:
+                lines[0] = None
+                skipping = False
+            if cut > LONGEST_LINE:
+                lines = [line if line is None or len(line) <= LONGEST_LINE else None for line in lines]
+            yield from lines
+            if skipping or len(rest) > LONGEST_LINE:
+                skipping = True
+                rest = b"\r" if rest.endswith(b"\r") else b""
+        if self.broken is not None:
+            return
+        if skipping:
+            yield None
+        else:
+            yield from rest.splitlines()
+
+
+class _Member:
+    """One member of a gzip file, unpacked in pieces of a bounded size."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(wbits=31)
+        self.damaged = False
+
+    @property
+    def ended(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused(self) -> bytes:
+        return self._inflate.unused_data
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        full = False
+        while (data or full) and not self.ended:
+            before = self._inflate.copy()
+            try:
+                out = self._inflate.decompress(data, PIECE_BYTES)
+            except zlib.error:
+                self.damaged = True
+                break
+            yield out
+            full = len(out) == PIECE_BYTES
+            data = self._inflate.unconsumed_tail
+        if self.damaged:
+            # zlib keeps to itself what it had unpacked of this piece before the fault: go up to it byte by byte.
+            with contextlib.suppress(zlib.error):
+                for at in range(len(data)):
+                    yield before.decompress(data[at : at + 1])
+
+
+def _why(error: Exception) -> str:
+    """Say what a store complains about, without its own words, which may hold a signed URL."""
+    said = type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.errno is not None:
+        return f"{said}: {os.strerror(error.errno)}"
+    if isinstance(error, ImportError) and error.name:
+        return f"{said}: the library {error.name} is not installed"
+    return said

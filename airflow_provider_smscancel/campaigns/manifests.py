@@ -1,0 +1,283 @@
+"""Manifests: files that name the messages of a campaign, as CSV or JSON Lines, plain or gzipped.
+
+Read as a stream, at a bounded cost in memory. One bad row never holds up the rest: it is rejected by its line. Only a file that
+is unusable as a whole is an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from airflow_provider_smscancel.campaigns.manifest_lines import Lines, ManifestPath, shown_path
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError, is_no_value
+
+LONGEST_RECORD_LINES = 100
+LONGEST_RECORD_BYTES = 64 * 1024
+"""How far a quoted column may reach beyond its first line before its quote counts as one that was never closed."""
+
+_DELIMITERS = (",", ";", "\t")
+_TOO_LONG = "the line is longer than 1 MiB"
+_UNMISTAKABLE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""Ids as the gateways give them out. Nothing that stands in another column looks so by chance."""
+_LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
+_KNOWN_WORDS = "api|campaign|cli|clickatell|client|esendex|external|gateway|guid|id|key|message|msg|number|reference|sms|text|uuid"
+_SIMILAR_NAME = re.compile(
+    rf"(?=.*(?:id|message|msg))(?:(?:{_KNOWN_WORDS})s?[_ .-]?){{1,6}}|[a-z]{{1,20}}_id", re.IGNORECASE
+)
+"""Made of known words, so that an error which quotes such a name can't quote a person's from a file without a header."""
+
+
+def read_manifest(campaign: Campaign, path: ManifestPath) -> None:
+    """Add the messages of a manifest to a campaign. Rows that name no message are rejected as ``line N``, the first being 1.
+
+    - CSV: a header with the column ``message_id`` and perhaps ``scheduled_at``; separated by commas, semicolons or tabs.
+    - JSON Lines: one object per line with the key ``message_id`` (a text) and perhaps ``scheduled_at``.
+
+    Both in UTF-8; what else is in a row is ignored. When reading breaks off, what was read counts, and a rejected row says that
+    the rest is missing.
+
+    :param campaign: takes the ids. A manifest without rows leaves it as it was.
+    :param path: where the manifest is; its name tells the format.
+    :raises SourceError: when the file can't be opened, is of another format, or has no column ``message_id``: nothing must be
+        sent. Mend the manifest, or the path to it, and run the task again.
+    """
+    name = path.name.lower()
+    gzipped = name.endswith(".gz")
+    stem = name.removesuffix(".gz")
+    if not stem.endswith((".csv", ".jsonl")):
+        raise SourceError(
+            f"manifest {shown_path(path)}: its name must end with .csv, .csv.gz, .jsonl or .jsonl.gz"
+        )
+    lines = Lines(path, gzipped=gzipped)
+    try:
+        if stem.endswith(".csv"):
+            _Csv(campaign, lines).read()
+        else:
+            _read_json_lines(campaign, lines)
+    finally:
+        lines.close()
+    if lines.broken is not None:
+        campaign.reject(
+            f"line {lines.number + 1}",
+            f"the file breaks off here ({lines.broken}): what follows was not read. Mend the file and run it again",
+        )
+
+
+def _read_json_lines(campaign: Campaign, lines: Lines) -> None:
+    for line in lines:
+        position = f"line {lines.number}"
+        if line is None:
+            campaign.reject(position, _TOO_LONG)
+            continue
+        text = line.decode("utf-8", "replace").strip()
+        if not text:
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            campaign.reject(position, "not JSON: one object per line is expected")
+            continue
+        if not isinstance(row, dict):
+            campaign.reject(position, "not a JSON object: one object with message_id per line is expected")
+        elif "message_id" not in row:
+            campaign.reject(position, "the object has no key message_id")
+        elif is_no_value(row["message_id"]):
+            campaign.reject(position, NOT_AN_ID)
+        else:
+            campaign.add(row["message_id"], row.get("scheduled_at"), position)
+
+
+class _Header(NamedTuple):
+    """The header as one delimiter makes it."""
+
+    delimiter: str
+    names: list[str]
+    more_lines: int
+    """Over how many lines it goes beyond its first."""
+
+    def columns(self, wanted: str, *, fold: bool) -> list[int]:
+        """Find the columns of a name, with or without regard to case."""
+        return [at for at, name in enumerate(self.names) if (name.lower() if fold else name) == wanted]
+
+
+class _Csv:
+    """One CSV file.
+
+    :param campaign: takes the ids.
+    :param lines: of the file.
+    """
+
+    def __init__(self, campaign: Campaign, lines: Lines) -> None:
+        self._campaign = campaign
+        self._lines = lines
+        header, self._id_column = self._read_header()
+        self._delimiter = header.delimiter
+        self._width = len(header.names)
+        self._id_name = header.names[self._id_column]
+        dates = header.columns("scheduled_at", fold=False) or header.columns("scheduled_at", fold=True)
+        self._date_column = dates[0] if dates else None
+
+    def read(self) -> None:
+        for line in self._lines:
+            position = f"line {self._lines.number}"
+            if line is None:
+                self._campaign.reject(position, _TOO_LONG)
+                continue
+            text = line.decode("utf-8", "replace")
+            row = self._row(text) if '"' in text else text.split(self._delimiter)
+            if row is None:
+                self._campaign.reject(
+                    position,
+                    "its quotes are broken: one is not closed, or is closed in the middle of a column",
+                )
+            else:
+                self._take(row, position)
+
+    def _take(self, row: list[str], position: str) -> None:
+        column = self._id_column
+        if column >= len(row) or not row[column].strip():
+            # Spreadsheets end their exports with rows of nothing but delimiters.
+            if any(cell.strip() for cell in row):
+                self._campaign.reject(position, "the column message_id is missing or empty in this row")
+            return
+        message_id = row[column].strip()
+        if len(row) != self._width and self._is_displaced(row):
+            self._campaign.reject(
+                position,
+                f"{len(row)} columns where the header has {self._width}: which one is the id can't be told "
+                "(put a text with a delimiter in it in quotes)",
+            )
+            return
+        if message_id == self._id_name:
+            # Files that were put together. The name would pass for an id of Clickatell's.
+            self._campaign.reject(position, "the header once more, not a message")
+            return
+        date_column = self._date_column
+        dated = date_column is not None and date_column < len(row)
+        self._campaign.add(
+            message_id, row[date_column] if dated and date_column is not None else None, position
+        )
+
+    def _is_displaced(self, row: list[str]) -> bool:
+        """Say whether a row of an odd length may have another column where the id should be.
+
+        Clickatell's ids may be any word: a piece of a name would pass for one, and the real id would be lost.
+        """
+        if self._id_column == 0 or _UNMISTAKABLE.fullmatch(row[self._id_column].strip()):
+            return False
+        return len(row) < self._width or any(cell.strip() for cell in row[self._width :])
+
+    # -- rows with quotes ---------------------------------------------------------------------------------------------
+
+    def _row(self, first: str) -> list[str] | None:
+        """Read a row and the lines over which it goes on; ``None``, and these put back, when it is broken."""
+        row, taken = self._record(first, self._delimiter)
+        # A quote that was left open is closed by the next one, which may belong to a good row: not every record that can
+        # be read was meant so.
+        if row is not None and taken and not self._is_plausible(row, taken):
+            row = None
+        if row is None:
+            self._lines.put_back(taken)
+        return row
+
+    def _record(self, first: str, delimiter: str) -> tuple[list[str] | None, list[bytes | None]]:
+        """Read the record that begins with a line. Returns it, if it can be read, and the further lines it took."""
+        taken: list[bytes | None] = []
+        try:
+            row = next(csv.reader(self._feed(first, taken), delimiter=delimiter, strict=True))
+        except csv.Error:
+            return None, taken
+        return row, taken
+
+    def _feed(self, first: str, taken: list[bytes | None]) -> Iterator[str]:
+        yield first + "\n"
+        size = 0
+        for line in self._lines:
+            taken.append(line)
+            size += len(line or b"")
+            if line is None or len(taken) > LONGEST_RECORD_LINES or size > LONGEST_RECORD_BYTES:
+                return
+            yield line.decode("utf-8", "replace") + "\n"
+
+    def _is_plausible(self, row: list[str], taken: list[bytes | None]) -> bool:
+        """Say whether a record of several lines is one, and not good rows in the grip of a quote left open before them."""
+        if len(row) != self._width or "\n" in row[self._id_column].strip():
+            return False
+        return not any(self._is_a_row(line) for line in taken if line)
+
+    def _is_a_row(self, line: bytes) -> bool:
+        """Say whether a line out of a record is, taken by itself, a whole row with an id that looks like the others."""
+        text = line.decode("utf-8", "replace")
+        try:
+            row = next(csv.reader([text], delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return False
+        if len(row) != self._width:
+            return False
+        found = row[self._id_column].strip()
+        if _UNMISTAKABLE.fullmatch(found):
+            return True
+        known = self._campaign.ids[-1] if self._campaign.ids else ""
+        return len(found) >= 8 and any(map(str.isdigit, found)) and _shape(found) == _shape(known)
+
+    # -- the header ---------------------------------------------------------------------------------------------------
+
+    def _read_header(self) -> tuple[_Header, int]:
+        lines = self._lines
+        first = next((line for line in lines if line is None or line.strip()), b"")
+        if first is None:
+            raise self._unusable(f"{_TOO_LONG}: that is no header. The first line must name the columns")
+        if not first:
+            state = "is empty" if lines.broken is None else f"breaks off at its beginning ({lines.broken})"
+            raise self._unusable(f"{state}: no header. The first line must name the columns")
+        headers = self._headers(first.decode("utf-8", "replace"))
+        for fold in (False, True):
+            for header in headers:
+                columns = header.columns("message_id", fold=fold)
+                if len(columns) > 1:
+                    raise self._unusable("its header names the column message_id more than once: keep one")
+                if columns:
+                    for _ in range(header.more_lines):
+                        next(lines)
+                    return header, columns[0]
+        raise self._unusable(_what_is_missing(headers))
+
+    def _headers(self, first: str) -> list[_Header]:
+        found = []
+        for delimiter in _DELIMITERS:
+            names, taken = self._record(first, delimiter)
+            self._lines.put_back(taken)
+            if names is not None:
+                plain = [name.replace("\ufeff", "").strip() for name in names]
+                found.append(_Header(delimiter, plain, len(taken)))
+        return found
+
+    def _unusable(self, problem: str) -> SourceError:
+        return SourceError(f"manifest {self._lines.shown}: {problem}")
+
+
+def _what_is_missing(headers: list[_Header]) -> str:
+    if not headers:
+        return "its header can't be read: a quote in it is not closed"
+    names = max((header.names for header in headers), key=len)
+    if any(_is_data(name) for name in names):
+        return (
+            "has no header: its first line looks like data. The first line must name the columns, one of them "
+            "message_id"
+        )
+    similar = sorted({name for name in names if len(name) <= 40 and _SIMILAR_NAME.fullmatch(name)})[:5]
+    hint = f" (it has {', '.join(similar)}: if that is meant, rename it)" if similar else ""
+    return f"has no column message_id in its header{hint}. The first line must name the columns"
+
+
+def _is_data(cell: str) -> bool:
+    return sum(map(str.isdigit, cell)) >= 4 or _UNMISTAKABLE.fullmatch(cell) is not None
+
+
+def _shape(text: str) -> str:
+    return _LETTER_OR_DIGIT.sub("x", text)

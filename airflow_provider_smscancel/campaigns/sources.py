@@ -1,0 +1,145 @@
+"""Message ids as people and templates hand them over: a list, or a text that holds one.
+
+One bad item never holds up the rest: it is rejected by its position. Only a source that is unusable as a whole is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from airflow_provider_smscancel.campaigns.messages import Campaign, MessageRef
+
+NOT_AN_ID = "the text None, null or NaN: whatever wrote it had no id here"
+_NO_VALUE = frozenset({"none", "null", "nan"})
+_UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
+"""What the parsers raise, also about a million brackets or a number of a million digits."""
+
+
+class SourceError(ValueError):
+    """A source of ids that can't be used at all: nothing must be sent. The text is one line and echoes no row.
+
+    What to do: mend the source that the text names, and run the task again.
+    """
+
+
+def is_blank(value: object) -> bool:
+    """Say whether a source counts as not given: ``None``, or a text of nothing but blanks.
+
+    An empty list *is* given: a query or a task that found nothing. What follows from that is the caller's choice.
+    """
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def is_no_value(value: object) -> bool:
+    """Say whether a value is the text that programs write when they have none.
+
+    Clickatell's ids may be any word, so it would be asked for, and several rows would count as one message.
+    """
+    return isinstance(value, str) and len(value) < 20 and value.strip().casefold() in _NO_VALUE
+
+
+def add_ids(campaign: Campaign, value: object, field: str = "message_ids") -> None:
+    """Add the ids of a list, or of a text, to a campaign. Items without a well-formed id are rejected as ``item N``, from 1.
+
+    :param campaign: takes the ids.
+    :param value: a list, tuple, set or other iterable of ids, mappings (``message_id``, optional ``scheduled_at``) or
+        :class:`MessageRef`; or a text: a JSON list, a Python list or tuple literal, or ids separated by newlines, commas or
+        blanks.
+    :param field: what the person who gave it calls this source: errors name it.
+    :raises SourceError: when the value is none of these, or is the text ``None``. Mend what feeds the field.
+    """
+    items = _items_of_text(value, field) if isinstance(value, str) else _items_of(value, field)
+    for number, item in enumerate(items, start=1):
+        if is_no_value(item.get("message_id") if isinstance(item, Mapping) else item):
+            campaign.reject(f"item {number}", NOT_AN_ID)
+        else:
+            campaign.add_item(item, f"item {number}")
+
+
+def _items_of(value: object, field: str) -> Iterable[object]:
+    # Each of these can be iterated over, or nearly, into something that nobody meant.
+    if isinstance(value, Mapping | MessageRef | bytes | bytearray | memoryview) or not isinstance(
+        value, Iterable
+    ):
+        kind = "None" if value is None else f"a value of type {type(value).__name__}"
+        raise SourceError(
+            f"{field} is {kind}: give a list of message ids, or a text with one (ids in quotes, also a single one)"
+        )
+    return value
+
+
+def _items_of_text(text: str, field: str) -> Iterable[object]:
+    text = text.strip().lstrip("\ufeff")
+    if is_no_value(text):
+        raise SourceError(
+            f"{field} rendered to None: the task or variable that its template reads has no value. "
+            "Check the names in the template, and that the task upstream returned something"
+        )
+    if text.startswith("{"):
+        raise SourceError(
+            f'{field} is a text that begins with a brace: give a list of ids, such as ["id", …], not an object '
+            "or a template that was not rendered"
+        )
+    if text.startswith(("[", "(")):
+        return _items_of_literal(text, field)
+    return text.replace(",", " ").split()
+
+
+def _items_of_literal(text: str, field: str) -> list[object] | tuple[object, ...]:
+    found = _json(text)
+    if found is None and not ('"' in text or "\\" in text):
+        # What str() makes of a list, read at a fraction of the memory that Python's own parser needs for a million ids.
+        found = _json(text.replace("'", '"'))
+    if found is None:
+        found = _python(text, field)
+    if not isinstance(found, list | tuple):
+        _refuse_literal(field)
+    return found
+
+
+def _json(text: str) -> object:
+    try:
+        found: object = json.loads(text)
+    except _UNREADABLE:
+        return None
+    return found
+
+
+def _python(text: str, field: str) -> object:
+    found: object = None
+    joined = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd spellings in somebody's text, which they would quote
+            tree = ast.parse(text, mode="eval").body
+        joined = any(map(_is_joined, tree.elts)) if isinstance(tree, ast.List | ast.Tuple) else False
+        found = ast.literal_eval(tree)
+    except _UNREADABLE:
+        found = None
+    if joined:
+        raise SourceError(
+            f"{field} holds quoted ids without a comma between them (as numpy prints its arrays): "
+            "separate them by commas, or pass the list itself"
+        )
+    return found
+
+
+def _is_joined(node: ast.expr) -> bool:
+    """Say whether a text was put together from several literals: Python makes one id of two that lack their comma."""
+    if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        return False
+    if node.end_col_offset is None or node.lineno != node.end_lineno:
+        return True
+    # Two quotes, and perhaps the prefix that Python 2 printed. Two literals have two quotes more.
+    return node.end_col_offset - node.col_offset > len(node.value.encode("utf-8", "surrogatepass")) + 3
+
+
+def _refuse_literal(field: str) -> NoReturn:
+    raise SourceError(
+        f"{field} begins like a list but can't be read as one, neither as JSON nor as Python "
+        "(was it cut off, or are quotes or commas missing?): nothing of it was taken"
+    )

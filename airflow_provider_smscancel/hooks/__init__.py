@@ -1,0 +1,1 @@
+"""Airflow's hooks: each translates a connection into a gateway."""

@@ -1,0 +1,329 @@
+"""The operator that stops a campaign."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_smscancel._airflow import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseHook,
+    BaseOperator,
+)
+from airflow_provider_smscancel.campaigns.engine import RunEnd
+from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
+from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
+from airflow_provider_smscancel.campaigns.sources import add_ids, read_manifest
+from airflow_provider_smscancel.hooks.base import SmsGatewayHook
+from airflow_provider_smscancel.operators.parameters import (
+    ON_EMPTY,
+    one_source,
+    read_choice,
+    read_count,
+    read_duration,
+    read_flag,
+    read_outcomes,
+    read_text,
+)
+from airflow_provider_smscancel.operators.report_folder import default_report_path, open_path
+from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
+
+if TYPE_CHECKING:
+    from airflow_provider_smscancel._airflow import Context
+
+BEFORE_TIMEOUT_S = 10.0
+"""How long before ``execution_timeout`` the run ends itself, so that it can still write down what it did."""
+
+
+class CancelMessageOperator(BaseOperator):
+    """Stops a campaign of SMS messages that were scheduled ahead of time, and says for each whether it was stopped.
+
+    Every message gets exactly one outcome; only ``cancelled`` and ``already_cancelled`` say that it is stopped, on the
+    gateway's own word about that message. The task fails unless every message is stopped or harmless (see ``fail_on``). A
+    retry takes up what is open. The counts are the return value and the XCom ``summary``, also when the task fails; at most
+    100 messages that were not stopped are in the XCom ``not_stopped``, all of them in the report.
+
+    :param sms_conn_id: the connection; its type (``clickatell``, ``esendex``) picks the gateway. (templated)
+    :param message_ids: the messages: a list of ids or of mappings (``message_id``, optional ``scheduled_at``), an
+        XComArg, or text: a JSON list, a Python list, or ids separated by newlines, commas or blanks. (templated)
+    :param manifest: instead, an absolute path or object storage URL of a ``.csv`` or ``.jsonl`` file (each also
+        ``.gz``) with a column ``message_id`` and an optional one ``scheduled_at`` (ISO 8601 with a zone). (templated)
+    :param id_type: ``message_id``, or ``client_message_id`` on Clickatell's HTTP API. (templated)
+    :param campaign: a name for logs and the summary. (templated)
+    :param report_path: folder (absolute path or URL) where the outcome of each message is written, and what a retry resumes
+        from. Default: a folder of the task's own under ``[smscancel] report_folder``, if that is set. (templated)
+    :param max_messages: refuse to start when there are more: the wrong list, a missing WHERE. (templated)
+    :param on_empty: what to do when there is no message: ``fail``, ``skip`` or ``succeed``. (templated)
+    :param fail_on: which outcomes fail the task; by default all but ``cancelled``, ``already_cancelled`` and
+        ``will_not_send``. (templated)
+    :param dry_run: ask only for statuses and cancel nothing. (templated)
+    :param requests_per_second: overrides the connection's.
+    :param max_concurrency: overrides the connection's.
+    :param give_up_after: how long the gateway may be down before the run ends.
+
+    :raises AirflowFailException: input is wrong (nothing was sent), the account is refused, or messages were not stopped and
+        asking again would not change that.
+    :raises AirflowException: something is open: Airflow's retry takes it up.
+    """
+
+    template_fields: Sequence[str] = (
+        "sms_conn_id",
+        "message_ids",
+        "manifest",
+        "id_type",
+        "campaign",
+        "report_path",
+        "max_messages",
+        "on_empty",
+        "fail_on",
+        "dry_run",
+    )
+    ui_color = "#fbe3d6"
+
+    def __init__(
+        self,
+        *,
+        sms_conn_id: str,
+        message_ids: Any = None,
+        manifest: str | None = None,
+        id_type: str = "message_id",
+        campaign: str | None = None,
+        report_path: str | None = None,
+        max_messages: int | str | None = None,
+        on_empty: str = "fail",
+        fail_on: Sequence[str] | str | None = None,
+        dry_run: bool | str = False,
+        requests_per_second: float | None = None,
+        max_concurrency: int | None = None,
+        give_up_after: timedelta = timedelta(minutes=10),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sms_conn_id = sms_conn_id
+        self.message_ids = message_ids
+        self.manifest = manifest
+        self.id_type = id_type
+        self.campaign = campaign
+        self.report_path = report_path
+        self.max_messages = max_messages
+        self.on_empty = on_empty
+        self.fail_on = fail_on
+        # The name that users expect hides a method of BaseOperator that only `airflow tasks test --dry-run` calls.
+        self.dry_run = dry_run  # type: ignore[assignment,method-assign]
+        self.requests_per_second = requests_per_second
+        self.max_concurrency = max_concurrency
+        self.give_up_after = give_up_after
+        self._job: Job | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stop the campaign, and wait for it.
+
+        :return: the summary.
+        """
+        started = time.monotonic()
+        try:
+            dry_run = read_flag("dry_run", self.dry_run)
+            fail_on = read_outcomes("fail_on", self.fail_on)
+            hook = self._hook()
+            campaign = self._read_campaign(hook)
+            if not campaign.total:
+                return self._empty()
+            job = self._make_job(hook, campaign, dry_run, context, started)
+        except ValueError as error:
+            # A connection or a list that is wrong stays wrong: a retry would only repeat the error.
+            raise AirflowFailException(_before_anything(str(error))) from None
+        self._job = job
+        try:
+            if isinstance(job, CancelJob):
+                job.prepare()
+            job.announce()
+            if self._killed:
+                job.stop()
+            job.run()
+        finally:
+            self._push(context, job)
+        if isinstance(job, SurveyJob):
+            self._judge_survey(job, context)
+        elif isinstance(job, CancelJob):
+            self._judge(job, fail_on)
+        return job.summary
+
+    def on_kill(self) -> None:
+        """Make no new request; what is in flight is cut after 2 s, and what is known is written down within 4."""
+        self._killed = True
+        if self._job is not None:
+            self._job.stop()
+
+    # -- before the first request -------------------------------------------------------------------------------------
+
+    def _hook(self) -> SmsGatewayHook:
+        conn_id = read_text("sms_conn_id", self.sms_conn_id)
+        if conn_id is None:
+            raise ValueError("sms_conn_id is empty: name the connection to cancel through.")
+        conn_type = BaseHook.get_connection(conn_id).conn_type
+        kind = CONNECTION_TYPES.get(conn_type or "")
+        if kind is None:
+            raise ValueError(
+                f"Connection {conn_id!r} is of type {conn_type!r}: CancelMessageOperator needs one of type "
+                f"{' or '.join(CONNECTION_TYPES)}."
+            )
+        module, _, name = kind.hook_class.rpartition(".")
+        hook_class: Callable[[str], SmsGatewayHook] = getattr(import_module(module), name)
+        return hook_class(conn_id)
+
+    def _read_campaign(self, hook: SmsGatewayHook) -> Campaign:
+        source = one_source({"message_ids": self.message_ids, "manifest": self.manifest})
+        limit = read_count("max_messages", self.max_messages)
+        campaign = Campaign(hook.gateway, hook.check_id_type(self.id_type))
+        if source == "manifest":
+            manifest = read_text("manifest", self.manifest) or ""
+            read_manifest(campaign, open_path("manifest", manifest))
+        else:
+            add_ids(campaign, self.message_ids, "message_ids")
+        if limit is not None and campaign.total > limit:
+            raise ValueError(
+                f"{campaign.total} messages are more than max_messages allows ({limit}): is it the right list?"
+            )
+        if campaign.total and not len(campaign):
+            raise ValueError(_nothing_well_formed(campaign, hook))
+        return campaign
+
+    def _empty(self) -> dict[str, Any]:
+        on_empty = read_choice("on_empty", self.on_empty, ON_EMPTY)
+        text = "There is no message to cancel."
+        if on_empty == "fail":
+            raise ValueError(f"{text} Set on_empty to skip or succeed if that is to be expected.")
+        if on_empty == "skip":
+            raise AirflowSkipException(text)
+        self.log.info(text)
+        return {}
+
+    def _make_job(
+        self, hook: SmsGatewayHook, campaign: Campaign, dry_run: bool, context: Context, started: float
+    ) -> Job:
+        read_choice("on_empty", self.on_empty, ON_EMPTY)
+        name = read_text("campaign", self.campaign)
+        report = read_text("report_path", self.report_path) or default_report_path(context)
+        deadline_s = None
+        if self.execution_timeout is not None:
+            spent = time.monotonic() - started
+            deadline_s = max(0.0, self.execution_timeout.total_seconds() - BEFORE_TIMEOUT_S - spent)
+        service = hook.service(
+            requests_per_second=self.requests_per_second,
+            max_concurrency=self.max_concurrency,
+            give_up_after=read_duration("give_up_after", self.give_up_after),
+            deadline_s=deadline_s,
+        )
+        if dry_run:
+            return SurveyJob(service, campaign, name=name, log=self.log)
+        ti = context["ti"]
+        journal = None
+        if report is not None:
+            journal = Journal(
+                open_path("report_path", report),
+                owner=owner_of(
+                    dag_id=ti.dag_id,
+                    task_id=ti.task_id,
+                    run_id=ti.run_id,
+                    map_index=-1 if ti.map_index is None else ti.map_index,
+                ),
+                try_number=ti.try_number,
+                identity=Identity(hook.gateway.name, hook.gateway.base_url, campaign.id_type.value),
+                total=campaign.total,
+            )
+        return CancelJob(
+            service,
+            campaign,
+            name=name,
+            log=self.log,
+            journal=journal,
+            report=report,
+            try_number=ti.try_number,
+        )
+
+    # -- after the last request ---------------------------------------------------------------------------------------
+
+    def _push(self, context: Context, job: Job) -> None:
+        if not job.summary:
+            return
+        ti = context["ti"]
+        ti.xcom_push(key="summary", value=job.summary)
+        if isinstance(job, CancelJob):
+            ti.xcom_push(key="not_stopped", value=job.tally.not_stopped())
+
+    def _judge(self, job: CancelJob, fail_on: frozenset[Outcome]) -> None:
+        if job.account_refusal is not None:
+            raise AirflowFailException(
+                f"The gateway refuses the account of connection {self.sms_conn_id!r}: {job.account_refusal.detail} "
+                f"{_counts(job)}"
+            )
+        if self._killed or job.end is not RunEnd.COMPLETE:
+            raise AirflowException(
+                f"{_ENDS[job.end or RunEnd.STOPPED]} {_counts(job)} A retry takes up what is open."
+            )
+        if job.summary["report_error"]:
+            raise AirflowException(
+                f"The report is not complete: {job.summary['report_error']}. {_counts(job)}"
+            )
+        bad = {outcome: count for outcome, count in job.tally.counts.items() if count and outcome in fail_on}
+        if not bad:
+            return
+        text = f"{sum(bad.values())} of {job.tally.total} messages were not stopped. {_counts(job)}"
+        if OPEN & bad.keys():
+            raise AirflowException(f"{text} A retry takes up what is open.")
+        raise AirflowFailException(f"{text} Asking again would not change that.")
+
+    def _judge_survey(self, job: SurveyJob, context: Context) -> None:
+        for event in _outlet_events(self, context):
+            event.clear()
+        if job.account_refusal is not None:
+            raise AirflowFailException(
+                f"The gateway refuses the account of connection {self.sms_conn_id!r}: {job.account_refusal.detail}"
+            )
+        if self._killed or job.end is not RunEnd.COMPLETE:
+            raise AirflowException(
+                f"{_ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
+            )
+
+
+_ENDS = {
+    RunEnd.COMPLETE: "The run was told to stop.",
+    RunEnd.STOPPED: "The run was stopped before every message was asked.",
+    RunEnd.DEADLINE: "The time limit (execution_timeout) was near before every message was asked.",
+    RunEnd.GATEWAY_DOWN: "The gateway gave no answer for too long (give_up_after) and the run ended.",
+    RunEnd.ACCOUNT_REFUSED: "The gateway refused the account.",
+    RunEnd.CRASHED: "The run broke down.",
+}
+
+
+def _counts(job: CancelJob) -> str:
+    where = f"The report is in {job.summary['report']}." if job.summary["report"] else "There is no report."
+    return f"Outcomes: {job.tally.said()}. {where}"
+
+
+def _before_anything(text: str) -> str:
+    return text if "othing was sent" in text else f"{text} Nothing was sent."
+
+
+def _nothing_well_formed(campaign: Campaign, hook: SmsGatewayHook) -> str:
+    first = campaign.rejected[0]
+    text = f"None of the {campaign.total} ids is one of {hook.gateway.label}'s ({first.position}: {first.reason})."
+    if campaign.look_alikes:
+        label, count = campaign.look_alikes.most_common(1)[0]
+        return f"{text} {count} look like {label}'s: is it the wrong connection?"
+    return text
+
+
+def _outlet_events(operator: BaseOperator, context: Context) -> list[dict[str, Any]]:
+    events = context.get("outlet_events")
+    if not events:
+        return []
+    return [events[outlet].extra for outlet in operator.outlets]
