@@ -20,6 +20,7 @@ from airflow_provider_smscancel.campaigns.health import (
     PROBE_EVERY_S,
     Health,
     is_an_answer,
+    may_be_about_one_message,
 )
 from airflow_provider_smscancel.campaigns.order import Job, WorkQueue
 from airflow_provider_smscancel.campaigns.outcome import Outcome
@@ -364,7 +365,7 @@ class Engine:
                 return
         if not is_an_answer(verdict):
             step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
-            self._note_failure()
+            self._note_failure(job.index if may_be_about_one_message(verdict) else None)
         else:
             if finding is not Finding.BUSY:
                 self._good_answer()
@@ -453,8 +454,8 @@ class Engine:
             log.info("%s answers again: going on.", self._gateway.label)
             self._release("down")
 
-    def _note_failure(self) -> None:
-        if self._health.bad(self._loop.time(), self._open):
+    def _note_failure(self, stumbled_over: int | None = None) -> None:
+        if self._health.bad(self._loop.time(), self._open, stumbled_over):
             log.warning(
                 "%s does not answer: paused. One request every %g s will try whether it is back.",
                 self._gateway.label,

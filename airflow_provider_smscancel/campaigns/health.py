@@ -24,6 +24,15 @@ def is_an_answer(verdict: Verdict) -> bool:
     return not (verdict.finding is Finding.UNREADABLE and verdict.code is None)
 
 
+def may_be_about_one_message(verdict: Verdict) -> bool:
+    """Tell whether what is not an answer may be owed to the message that was asked about.
+
+    An error page may be: one id that the gateway stumbles over must not look like an outage. That the gateway can't
+    be reached, or is out of service (502, 503, 504), is not.
+    """
+    return verdict.http_status not in (502, 503, 504)
+
+
 class Health:
     """Counts failures in a row.
 
@@ -33,28 +42,37 @@ class Health:
     def __init__(self, give_up_after_s: float) -> None:
         self._give_up_after_s = give_up_after_s
         self._failures = 0
+        self._stumbled: set[int] = set()
         self._since = 0.0
         self._busy_since: float | None = None
         self.down = False
 
     def good(self) -> bool:
         """Note an answer. Returns whether that ended an outage."""
-        self._failures = 0
+        if self._failures:
+            self._failures = 0
+            self._stumbled.clear()
         self._busy_since = None
         was_down, self.down = self.down, False
         return was_down
 
-    def bad(self, now: float, open_messages: int) -> bool:
+    def bad(self, now: float, open_messages: int, stumbled_over: int | None = None) -> bool:
         """Note a request without an answer.
 
         :param now: seconds, monotonic.
         :param open_messages: how many messages are not settled: few messages can not fail often.
+        :param stumbled_over: the message that it may be owed to, which counts once only; ``None`` when it is not.
         :return: whether that began an outage.
         """
+        enough = max(FEWEST_FAILURES_IN_A_ROW, min(MOST_FAILURES_IN_A_ROW, open_messages))
+        if stumbled_over is not None:
+            if stumbled_over in self._stumbled:
+                return False
+            self._stumbled.add(stumbled_over)
+            enough = MOST_FAILURES_IN_A_ROW
         if self._failures == 0:
             self._since = now
         self._failures += 1
-        enough = max(FEWEST_FAILURES_IN_A_ROW, min(MOST_FAILURES_IN_A_ROW, open_messages))
         lasting = self._failures >= FEWEST_FAILURES_IN_A_ROW and now - self._since >= LASTING_S
         if self.down or not (self._failures >= enough or lasting):
             return False

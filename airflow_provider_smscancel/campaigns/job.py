@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -38,6 +38,8 @@ LAST_PART_S = 60.0
 LAST_PART_IN_A_HURRY_S = 1.2
 """The same after a kill: together with the engine's grace it stays below the 4 s that a supervisor leaves."""
 CUT_SHORT_S = 2.6
+AFTER_DEADLINE_S = 6.0
+"""The same after the deadline: what sets one kills 10 s later, of which the engine's grace takes 2."""
 WRONG_ACCOUNT_AFTER = 200
 IDS_PER_LINE = 100
 
@@ -90,8 +92,10 @@ class Job:
         self._told_to_stop: RunEnd | None = None
         self._settled = 0
         self._hurry = False
+        self._closed = False
+        self._follow_until = float("inf")
         self._started_at = datetime.now(UTC)
-        self._told_at = self._begun_at = time.monotonic()
+        self._told_at = self._begun_at = self._made_at = time.monotonic()
 
     # -- to be filled in ----------------------------------------------------------------------------------------------
 
@@ -99,6 +103,7 @@ class Job:
         raise NotImplementedError
 
     def _take(self, batch: list[SettledMessage]) -> None:
+        """Take up what is settled. Called in the engine's thread."""
         raise NotImplementedError
 
     def _said(self) -> str:
@@ -134,6 +139,7 @@ class Job:
         """Make no new request. May be called from a signal handler."""
         self._hurry = True
         self._told_to_stop = RunEnd.STOPPED
+        self._follow_until = min(self._follow_until, time.monotonic() + CUT_SHORT_S)
         if self._run is not None:
             self._run.stop(RunEnd.STOPPED)
 
@@ -146,49 +152,59 @@ class Job:
         """
         self._begun_at = self._told_at = time.monotonic()
         self._run = BackgroundRun(self._make_engine, self.service.open_transport)
-        if self._told_to_stop is not None:
-            self._run.stop(self._told_to_stop)
-        self._run.start()
         try:
-            self._follow(None)
+            if self._told_to_stop is not None:
+                self._run.stop(self._told_to_stop)
+                self._follow_until = self._begun_at + CUT_SHORT_S
+            self._run.start()
+            end = self._follow()
+            self._finish()
         except BaseException:
-            self._hurry = True
-            self._run.stop(RunEnd.STOPPED)
-            self._follow(time.monotonic() + CUT_SHORT_S, ignore_errors=True)
-            self.end = self._run.end or RunEnd.STOPPED
+            self.stop()
+            self._follow(ignore_errors=True)
             self._finish()
             raise
-        self.end = self._run.end or RunEnd.CRASHED
-        self._finish()
-        return self.end
+        return end
 
     def _make_engine(self, deliver: Callable[[list[SettledMessage]], None]) -> Engine:
+        def take(batch: list[SettledMessage]) -> None:
+            # Here, in the engine's thread: a time limit raised into the waiting one must not tear a batch apart.
+            if not self._closed:
+                self._take(batch)
+            deliver(batch)
+
+        limits = self.service.limits
+        if limits.deadline_s is not None:
+            # Reading what earlier tries have settled took its part of the time.
+            spent = time.monotonic() - self._made_at
+            limits = replace(limits, deadline_s=max(0.0, limits.deadline_s - spent))
         return Engine(
             self.service.gateway,
             self.campaign,
             self.todo,
-            limits=self.service.limits,
+            limits=limits,
             make_case=self._make_case,
-            deliver=deliver,
+            deliver=take,
             stats=self.stats,
             first=self.verb,
         )
 
-    def _follow(self, until: float | None, *, ignore_errors: bool = False) -> None:
+    def _follow(self, *, ignore_errors: bool = False) -> RunEnd:
+        """Wait for the engine to end, not much longer than a kill leaves."""
         assert self._run is not None  # noqa: S101 - called by run() only
-        while until is None or time.monotonic() < until:
-            try:
+        try:
+            while time.monotonic() < self._follow_until:
                 batch = self._run.next_batch(WAIT_S)
-            except Exception:
-                if not ignore_errors:
-                    raise
-                return
-            if batch is None:
-                return
-            if batch:
+                if batch is None:
+                    break
                 self._settled += len(batch)
-                self._take(batch)
-            self._tell_progress()
+                self._tell_progress()
+        except Exception:
+            if not ignore_errors:
+                raise
+        self._closed = True
+        self.end = self._run.end or RunEnd.STOPPED
+        return self.end
 
     def _tell_progress(self) -> None:
         now = time.monotonic()
@@ -327,17 +343,36 @@ class CancelJob(Job):
         return self.tally.said()
 
     def _finish(self) -> None:
+        self._count_unheard()
         self.summary = (
             self._summary_head()
             | {"outcomes": self.tally.outcomes(), "report": self._report, "report_error": None}
             | self._summary_tail()
         )
         if self._journal is not None:
-            self._journal.close(self.summary, within_s=LAST_PART_IN_A_HURRY_S if self._hurry else LAST_PART_S)
+            self._journal.close(self.summary, within_s=self._last_part_s())
             self.summary["report_error"] = self._journal.error
         if self._journal is None or self._journal.error:
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
+
+    def _count_unheard(self) -> None:
+        """Count what a run that was cut short had no time to hand over, so that no message is missing in the counts."""
+        unheard = self.campaign.total - self.tally.total
+        if unheard > 0:
+            self.tally.counts[Outcome.UNCONFIRMED] += unheard
+            self.log.error(
+                "There was no time to write down what became of %d messages: a retry asks for them again.",
+                unheard,
+            )
+
+    def _last_part_s(self) -> float:
+        if self._hurry:
+            return LAST_PART_IN_A_HURRY_S
+        if self.service.limits.deadline_s is None:
+            return LAST_PART_S
+        left = self._made_at + self.service.limits.deadline_s + AFTER_DEADLINE_S - time.monotonic()
+        return min(LAST_PART_S, max(LAST_PART_IN_A_HURRY_S, left))
 
     def _log_not_done(self) -> None:
         ids = self.tally.not_done
@@ -354,8 +389,6 @@ class SurveyJob(Job):
     def __init__(self, service: Service, campaign: Campaign, *, name: str | None, log: Log) -> None:
         super().__init__(service, campaign, name=name, log=log)
         self._states: Counter[MessageState] = Counter()
-        self.unanswered = 0
-        """How many messages no answer came about."""
 
     def _make_case(self, index: int) -> Case:
         return StatusCase(random.random)
@@ -363,15 +396,16 @@ class SurveyJob(Job):
     def _take(self, batch: list[SettledMessage]) -> None:
         for message in batch:
             self._states[MessageState(message.settled.outcome)] += 1
-            self.unanswered += message.settled.in_doubt
 
     def _said(self) -> str:
-        return ", ".join(f"{state.value} {count}" for state, count in self._states.items()) or "nothing"
+        counts = [(state.value, self._states[state]) for state in MessageState]
+        return ", ".join(f"{name} {count}" for name, count in counts if count) or "nothing"
 
     def _finish(self) -> None:
         for row in self.campaign.rejected[:10]:
             self.log.warning("Rejected: %s: %s", row.position, row.reason)
-        self._states[MessageState.UNKNOWN] += len(self.campaign.rejected)
+        # Whoever is not known to be anywhere: the rejected rows, and what a run that was cut short did not hand over.
+        self._states[MessageState.UNKNOWN] += self.campaign.total - self._states.total()
         self.summary = (
             self._summary_head()
             | {

@@ -25,6 +25,7 @@ _NOT_TEXT = (
     ((b"PK\x03\x04",), "is a zip archive or a spreadsheet, not text: export it as CSV in UTF-8"),
     ((b"PAR1",), "is a Parquet file under another name: rename it"),
 )
+_FIRST_LINE = re.compile(rb'(?:[^"\r\n]+|"[^"]*"|")*+(\r{0,2}\n|\r(?=[^\r\n]|\r[^\n]))')
 _USERINFO = re.compile(r"(?<=://)(?:[^/]*@|[^/@]*:[^@]*@)")
 
 
@@ -158,23 +159,23 @@ class Lines:
         yield from pieces
 
     def _split(self, pieces: Iterable[bytes]) -> Iterator[bytes | None]:
-        """Split at any of the three line ends.
+        """Split at the kind of line end that the first line has: programs leave the other kind inside of lines unquoted.
 
         When reading broke off, the piece of a line at the end is left out: half an id may look like a whole one.
         """
+        line_end = b""
         rest = b""
         skipping = False
         for piece in pieces:
             data = rest + piece
+            line_end = line_end or _line_end(data)
             # A carriage return at the very end may be half of a line end: it waits for what follows.
-            cut = 1 + max(data.rfind(b"\n"), data.rfind(b"\r", 0, max(0, len(data) - 1)))
+            cut = 1 + data.rfind(line_end, 0, len(data) - (line_end == b"\r")) if line_end else 0
             rest = data[cut:]
-            lines: list[bytes | None] = list(data[:cut].splitlines())
+            lines = _whole_lines(data[:cut], line_end)
             if lines and skipping:
                 lines[0] = None
                 skipping = False
-            if cut > LONGEST_LINE:
-                lines = [line if line is None or len(line) <= LONGEST_LINE else None for line in lines]
             yield from lines
             if skipping or len(rest) > LONGEST_LINE:
                 skipping = True
@@ -183,8 +184,26 @@ class Lines:
             return
         if skipping:
             yield None
-        else:
-            yield from rest.splitlines()
+        elif rest:
+            yield rest.removesuffix(b"\r")
+
+
+def _line_end(head: bytes) -> bytes:
+    """Find the first line end outside of quotes: a newline (perhaps with returns before it), or a bare return."""
+    found = _FIRST_LINE.match(head)
+    return found[1][-1:] if found else b""
+
+
+def _whole_lines(data: bytes, line_end: bytes) -> list[bytes | None]:
+    if not data:
+        return []
+    if b"\r" in data:
+        data = data.replace(b"\r\r\n", line_end).replace(b"\r\n", line_end)
+    lines: list[bytes | None] = list(data.split(line_end))
+    lines.pop()  # what follows the last line end: nothing
+    if len(data) > LONGEST_LINE:
+        return [line if line is None or len(line) <= LONGEST_LINE else None for line in lines]
+    return lines
 
 
 class _Member:

@@ -74,22 +74,25 @@ def _read_json_lines(campaign: Campaign, lines: Lines) -> None:
         if line is None:
             campaign.reject(position, _TOO_LONG)
             continue
-        text = line.decode("utf-8", "replace").strip()
-        if not text:
-            continue
-        try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            campaign.reject(position, "not JSON: one object per line is expected")
-            continue
-        if not isinstance(row, dict):
-            campaign.reject(position, "not a JSON object: one object with message_id per line is expected")
-        elif "message_id" not in row:
-            campaign.reject(position, "the object has no key message_id")
-        elif is_no_value(row["message_id"]):
-            campaign.reject(position, NOT_AN_ID)
-        else:
-            campaign.add(row["message_id"], row.get("scheduled_at"), position)
+        for part in line.splitlines():  # JSON has no line end of any kind within a text
+            if text := part.decode("utf-8", "replace").strip():
+                _read_json(campaign, text, position)
+
+
+def _read_json(campaign: Campaign, text: str, position: str) -> None:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        campaign.reject(position, "not JSON: one object per line is expected")
+        return
+    if not isinstance(row, dict):
+        campaign.reject(position, "not a JSON object: one object with message_id per line is expected")
+    elif "message_id" not in row:
+        campaign.reject(position, "the object has no key message_id")
+    elif is_no_value(row["message_id"]):
+        campaign.reject(position, NOT_AN_ID)
+    else:
+        campaign.add(row["message_id"], row.get("scheduled_at"), position)
 
 
 class _Header(NamedTuple):
@@ -129,14 +132,27 @@ class _Csv:
                 self._campaign.reject(position, _TOO_LONG)
                 continue
             text = line.decode("utf-8", "replace")
-            row = self._row(text) if '"' in text else text.split(self._delimiter)
-            if row is None:
-                self._campaign.reject(
-                    position,
-                    "its quotes are broken: one is not closed, or is closed in the middle of a column",
-                )
+            if "\r" in text or "\n" in text:
+                for part in self._parts(line):
+                    self._read_row(part, position)
             else:
-                self._take(row, position)
+                self._read_row(text, position)
+
+    def _read_row(self, text: str, position: str) -> None:
+        row = self._row(text) if '"' in text else text.split(self._delimiter)
+        if row is None:
+            self._campaign.reject(
+                position, "its quotes are broken: one is not closed, or is closed in the middle of a column"
+            )
+        else:
+            self._take(row, position)
+
+    def _parts(self, line: bytes) -> list[str]:
+        """Take apart a line with the other kind of line end in it, where that separates rows; else it is but a blank."""
+        parts = line.splitlines()
+        if sum(map(self._is_a_row, parts)) > self._is_a_row(line):
+            return [part.decode("utf-8", "replace") for part in parts]
+        return [_text(line)]
 
     def _take(self, row: list[str], position: str) -> None:
         column = self._id_column
@@ -157,11 +173,12 @@ class _Csv:
             # Files that were put together. The name would pass for an id of Clickatell's.
             self._campaign.reject(position, "the header once more, not a message")
             return
-        date_column = self._date_column
-        dated = date_column is not None and date_column < len(row)
-        self._campaign.add(
-            message_id, row[date_column] if dated and date_column is not None else None, position
-        )
+        if is_no_value(message_id):
+            self._campaign.reject(position, NOT_AN_ID)
+            return
+        date = self._date_column
+        scheduled_at = row[date] if date is not None and date < len(row) else None
+        self._campaign.add(message_id, scheduled_at, position)
 
     def _is_displaced(self, row: list[str]) -> bool:
         """Say whether a row of an odd length may have another column where the id should be.
@@ -176,10 +193,12 @@ class _Csv:
 
     def _row(self, first: str) -> list[str] | None:
         """Read a row and the lines over which it goes on; ``None``, and these put back, when it is broken."""
+        if first.count('"') % 2 == 0 and (row := _one_line_row(first, self._delimiter)) is not None:
+            return row
         row, taken = self._record(first, self._delimiter)
         # A quote that was left open is closed by the next one, which may belong to a good row: not every record that can
         # be read was meant so.
-        if row is not None and taken and not self._is_plausible(row, taken):
+        if row is not None and taken and not self._is_plausible(row, [first.encode(), *taken]):
             row = None
         if row is None:
             self._lines.put_back(taken)
@@ -202,28 +221,34 @@ class _Csv:
             size += len(line or b"")
             if line is None or len(taken) > LONGEST_RECORD_LINES or size > LONGEST_RECORD_BYTES:
                 return
-            yield line.decode("utf-8", "replace") + "\n"
+            yield _text(line) + "\n"
 
-    def _is_plausible(self, row: list[str], taken: list[bytes | None]) -> bool:
+    def _is_plausible(self, row: list[str], lines: list[bytes | None]) -> bool:
         """Say whether a record of several lines is one, and not good rows in the grip of a quote left open before them."""
-        if len(row) != self._width or "\n" in row[self._id_column].strip():
-            return False
-        return not any(self._is_a_row(line) for line in taken if line)
-
-    def _is_a_row(self, line: bytes) -> bool:
-        """Say whether a line out of a record is, taken by itself, a whole row with an id that looks like the others."""
-        text = line.decode("utf-8", "replace")
-        try:
-            row = next(csv.reader([text], delimiter=self._delimiter, strict=True))
-        except csv.Error:
-            return False
         if len(row) != self._width:
             return False
-        found = row[self._id_column].strip()
-        if _UNMISTAKABLE.fullmatch(found):
+        message_id = row[self._id_column].strip()
+        return "\n" not in message_id and not any(self._is_a_row(line, message_id) for line in lines if line)
+
+    def _is_a_row(self, line: bytes, but_for: str = "") -> bool:
+        """Say whether a line is, taken by itself, a whole row with an id that looks like the others.
+
+        :param but_for: an id that does not count: that of the record in which the line stands.
+        """
+        text = _text(line)
+        readings = (text.split(self._delimiter), _one_line_row(text, self._delimiter))
+        ids = (
+            row[self._id_column].strip(' "')
+            for row in readings
+            if row is not None and len(row) == self._width
+        )
+        return any(found != but_for and self._is_like_an_id(found) for found in ids)
+
+    def _is_like_an_id(self, text: str) -> bool:
+        if _UNMISTAKABLE.fullmatch(text):
             return True
         known = self._campaign.ids[-1] if self._campaign.ids else ""
-        return len(found) >= 8 and any(map(str.isdigit, found)) and _shape(found) == _shape(known)
+        return len(text) >= 8 and any(map(str.isdigit, text)) and _shape(text) == _shape(known)
 
     # -- the header ---------------------------------------------------------------------------------------------------
 
@@ -235,7 +260,7 @@ class _Csv:
         if not first:
             state = "is empty" if lines.broken is None else f"breaks off at its beginning ({lines.broken})"
             raise self._unusable(f"{state}: no header. The first line must name the columns")
-        headers = self._headers(first.decode("utf-8", "replace"))
+        headers = self._headers(_text(first))
         for fold in (False, True):
             for header in headers:
                 columns = header.columns("message_id", fold=fold)
@@ -273,6 +298,18 @@ def _what_is_missing(headers: list[_Header]) -> str:
     similar = sorted({name for name in names if len(name) <= 40 and _SIMILAR_NAME.fullmatch(name)})[:5]
     hint = f" (it has {', '.join(similar)}: if that is meant, rename it)" if similar else ""
     return f"has no column message_id in its header{hint}. The first line must name the columns"
+
+
+def _one_line_row(text: str, delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader((text,), delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+
+
+def _text(line: bytes) -> str:
+    """Decode a line. Stray line ends in it become blanks: the csv module refuses them."""
+    return line.decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
 
 
 def _is_data(cell: str) -> bool:

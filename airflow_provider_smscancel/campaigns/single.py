@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ Read = TypeVar("Read")
 
 MOST_TRIES = 4
 MOST_STRAY_REFUSALS = 3
+STRAY_REFUSAL_PAUSE_S = 1.0
 LONGEST_WAIT_S = 30.0
 """A single call is made by somebody who waits: a longer ``Retry-After`` is cut."""
 
@@ -77,10 +78,13 @@ class Caller:
                 verdict = gateway.read_status(message_id, id_type, self.send(request))
         except TransportFailure as failure:
             following = case.after_failure(step.verb, failure)
-            if not is_worth_retrying(failure):
+            # What may have been acted upon is settled by a status query, however hopeless a repeat looks.
+            if failure.never_left and not is_worth_retrying(failure):
                 return case.give_up("repeating it would not help")
             return following
-        if verdict.finding in allowance:
+        # The fuller status needs a credential that stops and the plain status do without: its refusal ends nothing.
+        of_the_fuller_call = step.verb is Verb.STATUS and step.full and gateway.has_full_status
+        if verdict.finding is Finding.BUSY or (verdict.finding is Finding.ACCOUNT and not of_the_fuller_call):
             return self._asked_to_wait(case, step, verdict, allowance)
         return case.after_answer(step.verb, verdict, self.clock())
 
@@ -90,7 +94,7 @@ class Caller:
         if verdict.finding is Finding.ACCOUNT:
             case.after_account_refusal(step.verb, verdict)
             self._confirm_account(verdict)
-            wait = 1.0
+            wait = STRAY_REFUSAL_PAUSE_S
         else:
             case.after_answer(step.verb, verdict, self.clock())
             wait = self._wait_for(verdict, MOST_TRIES - allowance[Finding.BUSY])
@@ -116,6 +120,35 @@ class Caller:
         :return: what was read; else the last verdict or failure.
         """
         return self._repeat(request, read, is_worth_retrying)
+
+    def ask_about_message(
+        self, request: Request, read: Callable[[Answer], Verdict]
+    ) -> Verdict | TransportFailure:
+        """Do the same, and believe a refusal of the account only when the balance call confirms it.
+
+        :raises AccountRefused: when it does.
+        """
+        found = self.ask(request, read)
+        for _ in range(MOST_STRAY_REFUSALS - 1):
+            if not isinstance(found, Verdict) or found.finding is not Finding.ACCOUNT:
+                return found
+            self._confirm_account(found)
+            self.sleep(STRAY_REFUSAL_PAUSE_S)
+            found = self.ask(request, read)
+        if isinstance(found, Verdict) and found.finding is Finding.ACCOUNT:
+            detail = f"{found.detail} (again and again, though the balance call does not confirm it)"
+            return replace(found, finding=Finding.FAULT, detail=detail)
+        return found
+
+    def ask_impatiently(
+        self, request: Request, read: Callable[[Answer], Read]
+    ) -> Read | Verdict | TransportFailure:
+        """Make a call that changes nothing, for a person who waits: without an answer it is not repeated.
+
+        :param read: reads the answer.
+        :return: what was read; else the last verdict or failure.
+        """
+        return self._repeat(request, read, lambda why: isinstance(why, Finding) and is_worth_retrying(why))
 
     def send_once(
         self, request: Request, read: Callable[[Answer], Read]

@@ -87,7 +87,11 @@ class ResultStream:
         while not self._ready:
             if self._over:
                 raise StopIteration
-            batch = self._run.next_batch(WAIT_S)
+            try:
+                batch = self._run.next_batch(WAIT_S)
+            except BaseException:  # a time limit or a kill, raised into the thread that waits
+                self.close()
+                raise
             if batch is None:
                 self._over = True
                 if self._stats.account_refusal is not None:
@@ -110,8 +114,9 @@ class ResultStream:
                 left += [cancel_result(self._campaign, message) for message in batch]
         not_asked = sum(result.outcome is Outcome.NOT_ATTEMPTED for result in left)
         unread = len(left) - not_asked
-        self._log.warning(
-            "The results were left early: %d messages were not asked, and %d more results were not read.",
-            not_asked,
-            unread,
-        )
+        if left:
+            self._log.warning(
+                "The results were left early: %d messages were not asked, and %d more results were not read.",
+                not_asked,
+                unread,
+            )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -234,14 +238,14 @@ class SmsGatewayHook(BaseHook):
             raise ValueError(
                 "messages must be a list of ids, mappings or MessageRef; for a single id call cancel_message."
             )
+        ends_at = _end_of(deadline)
         campaign = Campaign(self.gateway, self.check_id_type(id_type))
-        service = self.service(
-            requests_per_second=requests_per_second,
-            max_concurrency=max_concurrency,
-            deadline_s=_seconds_left(deadline),
-        )
+        service = self.service(requests_per_second=requests_per_second, max_concurrency=max_concurrency)
         for position, item in enumerate(messages, start=1):
             campaign.add_item(item, f"item {position}")
+        if ends_at is not None:
+            limits = replace(service.limits, deadline_s=max(0.0, ends_at - time.monotonic()))
+            service = replace(service, limits=limits)
         return ResultStream(service, campaign, refused=self._refused_account, log=self.log)
 
     def check_id_type(self, id_type: object) -> IdType:
@@ -279,19 +283,28 @@ class SmsGatewayHook(BaseHook):
         error = self.gateway.id_error(text, id_type)
         if error is not None:
             raise ValueError(f"Nothing was asked: {error}")
+        try:
+            found = self._status(text, id_type)
+        except AccountRefused as refused:
+            found = refused.verdict
+        if isinstance(found, Verdict) and found.finding in STATE_OF_FINDING:
+            return MessageStatus(text, STATE_OF_FINDING[found.finding], found.code, found.detail)
+        raise self._error(found, "The status is not known")
+
+    def _status(self, text: str, id_type: IdType) -> Verdict | TransportFailure:
         found = self._status_verdict(text, id_type, full=self.gateway.has_full_status)
         if self.gateway.has_full_status and not (
             isinstance(found, Verdict) and found.finding in STATE_OF_FINDING
         ):
             # The fuller call needs a credential; the plain one does not, and its word is as good.
             found = self._status_verdict(text, id_type, full=False)
-        if isinstance(found, Verdict) and found.finding in STATE_OF_FINDING:
-            return MessageStatus(text, STATE_OF_FINDING[found.finding], found.code, found.detail)
-        raise self._error(found, "The status is not known")
+        return found
 
     def _status_verdict(self, text: str, id_type: IdType, *, full: bool) -> Verdict | TransportFailure:
         request = self.gateway.status(text, id_type, full=full)
-        return self._caller.ask(request, lambda answer: self.gateway.read_status(text, id_type, answer))
+        # A refusal of the fuller call is no error: the plain one follows it.
+        ask = self._caller.ask if full else self._caller.ask_about_message
+        return ask(request, lambda answer: self.gateway.read_status(text, id_type, answer))
 
     def send_message(
         self,
@@ -313,6 +326,8 @@ class SmsGatewayHook(BaseHook):
         :raises SmsGatewayRefused: the gateway refuses the request; nothing was sent.
         :raises SmsGatewayUnavailable: no usable answer; the text says whether it may have been sent.
         """
+        if scheduled_at is not None and not isinstance(scheduled_at, datetime):
+            raise ValueError("scheduled_at must be a datetime with a time zone, or None.")
         if scheduled_at is not None and scheduled_at.utcoffset() is None:
             raise ValueError(
                 "scheduled_at has no time zone: pass an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)."
@@ -344,16 +359,19 @@ class SmsGatewayHook(BaseHook):
         :return: whether it works, and one line that says what is wrong and what to do.
         """
         try:
-            request = self.gateway.account_check()
+            return self._test()
         except Exception as error:  # Airflow shows the text and nothing else
-            return False, str(error)
+            return False, str(error) or type(error).__name__
+
+    def _test(self) -> tuple[bool, str]:
+        request = self.gateway.account_check()
         label = self.gateway.label
         if request is None:
             return False, (
                 f"{label}: there is no licence key to test with. Cancelling works without one; "
                 "sending, the full status and this test need it (field: Licence key)."
             )
-        found = self._caller.ask(request, self.gateway.read_account_check)
+        found = self._caller.ask_impatiently(request, self.gateway.read_account_check)
         if isinstance(found, TransportFailure):
             return False, str(found)
         if found.finding is Finding.ACCEPTED:
@@ -408,25 +426,32 @@ def _extra_of(connection: Any, conn_id: str) -> Mapping[str, Any]:
     text = connection.extra
     if not text or not str(text).strip():
         return {}
-    try:
+    extra: object = None
+    with contextlib.suppress(ValueError, RecursionError):  # the parser's own error quotes the text
         extra = json.loads(text)
-    except (ValueError, RecursionError):
-        raise SettingsError(f"Connection {conn_id!r}: extra is not JSON that can be read.") from None
+        if extra is None:
+            return {}
+    if extra is None:
+        raise SettingsError(f"Connection {conn_id!r}: extra is not JSON that can be read.")
     if not isinstance(extra, dict):
         raise SettingsError(f"Connection {conn_id!r}: extra must be a JSON object, such as {{}}.")
     return extra
 
 
-def _seconds_left(deadline: datetime | timedelta | float | None) -> float | None:
+def _end_of(deadline: datetime | timedelta | float | None) -> float | None:
+    """Say when to make no more requests, in seconds of the monotonic clock."""
     if deadline is None:
         return None
+    now = time.monotonic()
     if isinstance(deadline, datetime):
         if deadline.utcoffset() is None:
             raise ValueError("deadline has no time zone: pass an aware datetime, a timedelta or seconds.")
         deadline = deadline - datetime.now(UTC)
     if isinstance(deadline, timedelta):
         deadline = deadline.total_seconds()
-    return max(0.0, float(deadline))
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not math.isfinite(deadline):
+        raise ValueError("deadline must be an aware datetime, a timedelta or seconds from now.")
+    return now + deadline
 
 
 def _widget(field: ExtraField) -> Any:

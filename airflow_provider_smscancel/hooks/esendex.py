@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hmac
+import re
 
 from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable
-from airflow_provider_smscancel.gateways.base import Gateway
+from airflow_provider_smscancel.gateways.base import Finding, Gateway, Verdict
 from airflow_provider_smscancel.gateways.esendex import EsendexUs
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.provider_info import ESENDEX
 from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.settings import GatewaySettings
+
+IN_DOUBT = "Everything under the licence key may have been cancelled, or nothing."
 
 
 class EsendexHook(SmsGatewayHook):
@@ -39,13 +42,23 @@ class EsendexHook(SmsGatewayHook):
             request_format=settings.options["request_format"],
         )
 
+    def _test(self) -> tuple[bool, str]:
+        # The service answers any key that is no GUID like a fault of its own, with a page of HTML and HTTP 400.
+        digits = re.sub(r"[^0-9a-f]", "", self.settings.password.lower())
+        if self.settings.password and len(digits) != 32:
+            return False, (
+                f"{self.gateway.label} would refuse the account: the licence key is not a GUID (8-4-4-4-12 hexadecimal "
+                "digits). Copy it anew into the field Licence key."
+            )
+        return super()._test()
+
     def cancel_all_messages(self, *, confirm_last_four: str) -> bool:
         """Cancel everything that is scheduled under the connection's licence key, by anybody. Sent once, never repeated.
 
         :param confirm_last_four: the last four characters of the licence key, as a proof that you know whom it hits.
         :return: the gateway's word on whether it did. It names no messages: ask for the status of those that matter.
         :raises ValueError: no licence key, or the four characters do not match; nothing was sent.
-        :raises SmsGatewayUnavailable: no usable answer; everything may have been cancelled.
+        :raises SmsGatewayUnavailable: no usable answer; the text says whether everything may have been cancelled.
         """
         gateway = self.gateway
         assert isinstance(gateway, EsendexUs)  # noqa: S101 - make_gateway builds no other
@@ -60,14 +73,17 @@ class EsendexHook(SmsGatewayHook):
                 "confirm_last_four does not match the last four characters of the licence key: nothing was cancelled."
             )
         request = gateway.cancel_all()
+        found: bool | Verdict | TransportFailure
         try:
             found = gateway.read_cancel_all(self._transport.send(request))
         except TransportFailure as failure:
-            text = str(failure)
-        else:
-            if isinstance(found, bool):
-                return found
-            text = found.detail
+            found = failure
+        if isinstance(found, bool):
+            return found
+        if isinstance(found, TransportFailure):
+            doubt = "Nothing was cancelled." if found.never_left else IN_DOUBT
+            raise SmsGatewayUnavailable(f"{found} {doubt}")
+        doubt = "Nothing was cancelled." if found.finding is Finding.BUSY else IN_DOUBT
         raise SmsGatewayUnavailable(
-            f"{text} Everything under the licence key may have been cancelled, or nothing."
+            f"{found.detail}. {doubt}", gateway_code=found.code, http_status=found.http_status
         )

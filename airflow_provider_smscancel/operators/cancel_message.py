@@ -18,9 +18,10 @@ from airflow_provider_smscancel._airflow import (
 from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
 from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of
+from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
-from airflow_provider_smscancel.campaigns.sources import add_ids, read_manifest
+from airflow_provider_smscancel.campaigns.sources import add_ids
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.operators.parameters import (
     ON_EMPTY,
@@ -29,6 +30,7 @@ from airflow_provider_smscancel.operators.parameters import (
     read_count,
     read_duration,
     read_flag,
+    read_name,
     read_outcomes,
     read_text,
 )
@@ -132,10 +134,11 @@ class CancelMessageOperator(BaseOperator):
         try:
             dry_run = read_flag("dry_run", self.dry_run)
             fail_on = read_outcomes("fail_on", self.fail_on)
+            on_empty = read_choice("on_empty", self.on_empty, ON_EMPTY)
             hook = self._hook()
             campaign = self._read_campaign(hook)
             if not campaign.total:
-                return self._empty()
+                self._check_empty(on_empty)
             job = self._make_job(hook, campaign, dry_run, context, started)
         except ValueError as error:
             # A connection or a list that is wrong stays wrong: a retry would only repeat the error.
@@ -196,26 +199,27 @@ class CancelMessageOperator(BaseOperator):
             raise ValueError(_nothing_well_formed(campaign, hook))
         return campaign
 
-    def _empty(self) -> dict[str, Any]:
-        on_empty = read_choice("on_empty", self.on_empty, ON_EMPTY)
+    def _check_empty(self, on_empty: str) -> None:
         text = "There is no message to cancel."
         if on_empty == "fail":
             raise ValueError(f"{text} Set on_empty to skip or succeed if that is to be expected.")
-        if on_empty == "skip":
+        if on_empty == "skip" and not self._killed:
             raise AirflowSkipException(text)
         self.log.info(text)
-        return {}
 
     def _make_job(
         self, hook: SmsGatewayHook, campaign: Campaign, dry_run: bool, context: Context, started: float
     ) -> Job:
-        read_choice("on_empty", self.on_empty, ON_EMPTY)
-        name = read_text("campaign", self.campaign)
+        name = read_name(self.campaign)
         report = read_text("report_path", self.report_path) or default_report_path(context)
+        folder = None if report is None else open_path("report_path", report)
         deadline_s = None
         if self.execution_timeout is not None:
+            limit = self.execution_timeout.total_seconds()
             spent = time.monotonic() - started
-            deadline_s = max(0.0, self.execution_timeout.total_seconds() - BEFORE_TIMEOUT_S - spent)
+            # So short a limit leaves no 10 s: better half of it than none, which would never stop a message.
+            allowed = limit - BEFORE_TIMEOUT_S if limit > BEFORE_TIMEOUT_S else limit / 2
+            deadline_s = max(0.0, allowed - spent)
         service = hook.service(
             requests_per_second=self.requests_per_second,
             max_concurrency=self.max_concurrency,
@@ -226,9 +230,9 @@ class CancelMessageOperator(BaseOperator):
             return SurveyJob(service, campaign, name=name, log=self.log)
         ti = context["ti"]
         journal = None
-        if report is not None:
+        if folder is not None:
             journal = Journal(
-                open_path("report_path", report),
+                folder,
                 owner=owner_of(
                     dag_id=ti.dag_id,
                     task_id=ti.task_id,

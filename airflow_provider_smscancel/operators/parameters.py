@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from airflow_provider_smscancel.campaigns.outcome import HARMLESS, Outcome
 
 ON_EMPTY = ("fail", "skip", "succeed")
+_NO_WORD = re.compile(r"""[\s,()\[\]'"]+""")
 FAIL_ON_DEFAULT = frozenset(Outcome) - HARMLESS
 
 
@@ -27,17 +29,19 @@ def read_flag(name: str, value: object) -> bool:
 def read_count(name: str, value: object) -> int | None:
     """Read a whole number that may have been rendered to text; ``None`` and blank text mean none.
 
+    The text ``None`` does not: a limit must not vanish because what its template refers to is missing.
+
     :raises ValueError: when it is something else.
     """
     if isinstance(value, str):
         text = value.strip()
-        if not text or text == "None":
+        if not text:
             return None
         if text.isascii() and text.isdigit() and len(text) < 16:
             return int(text)
     elif value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise ValueError(f"{name} must be a whole number that is not negative.")
+    raise ValueError(f"{name} must be a whole number that is not negative, or blank.")
 
 
 def read_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
@@ -52,13 +56,14 @@ def read_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 
 
 def read_outcomes(name: str, value: object) -> frozenset[Outcome]:
-    """Read which outcomes fail the task: a list of words, or text with commas; ``None`` means the default.
+    """Read which outcomes fail the task: a list of words, or its text; ``None`` and blank text mean the default.
 
     :raises ValueError: naming the words.
     """
-    if value is None:
+    if value is None or (isinstance(value, str) and not value.strip()):
         return FAIL_ON_DEFAULT
-    words: Iterable[Any] = value.split(",") if isinstance(value, str) else value  # type: ignore[assignment]
+    # The text may be what a template makes of a list: JSON's or Python's brackets and quotes.
+    words: Iterable[Any] = _NO_WORD.split(value) if isinstance(value, str) else value  # type: ignore[assignment]
     try:
         return frozenset(Outcome(str(word).strip()) for word in words if str(word).strip())
     except (ValueError, TypeError):
@@ -78,6 +83,12 @@ def read_text(name: str, value: object) -> str | None:
     if text == "None":
         raise ValueError(f"{name} was rendered to the text 'None': what its template refers to is missing.")
     return text or None
+
+
+def read_name(value: object) -> str | None:
+    """Read a name that is only shown to people: no reason to hold up a campaign, whatever it was rendered to."""
+    text = "" if value is None else str(value).strip()
+    return None if text in ("", "None") else text
 
 
 def read_duration(name: str, value: object) -> timedelta:
