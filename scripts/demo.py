@@ -12,6 +12,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,7 +69,8 @@ class Lane:
     ids: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     log: Path = Path()
-    seconds: float = 0.0
+    read: int = 0
+    """How many bytes of its log were shown."""
 
 
 @contextlib.contextmanager
@@ -186,10 +188,25 @@ def run(lanes: list[Lane], home: Path, url: str, database: Path) -> None:
     began = time.monotonic()
     waiting = list(lanes)
     while waiting and time.monotonic() - began < LIMIT_S:
+        for lane in waiting:
+            show_news(lane)
         for lane in [lane for lane in waiting if lane.process and lane.process.poll() is not None]:
             waiting.remove(lane)
             say(f"  {lane.dag_id} ({lane.gateway}) is done after {time.monotonic() - began:.0f} s")
         time.sleep(0.1)
+
+
+def show_news(lane: Lane) -> None:
+    """Print what the operator has told its task's log since the last time."""
+    with lane.log.open("rb") as log:
+        log.seek(lane.read)
+        news = log.read()
+    complete = news[: news.rfind(b"\n") + 1]
+    lane.read += len(complete)
+    for line in complete.decode(errors="replace").splitlines():
+        told = re.search(r"\] (.*?)\s*\[airflow\.task\.operators\.airflow_provider_smscancel", line)
+        if told:
+            say(f"  {lane.dag_id} ({lane.gateway}): {told[1]}")
 
 
 def stop(lanes: list[Lane]) -> None:

@@ -143,12 +143,12 @@ class Caller:
     def ask_impatiently(
         self, request: Request, read: Callable[[Answer], Read]
     ) -> Read | Verdict | TransportFailure:
-        """Make a call that changes nothing, for a person who waits: without an answer it is not repeated.
+        """Make a call that changes nothing, for a person who waits: only a passing fault is asked about again.
 
         :param read: reads the answer.
         :return: what was read; else the last verdict or failure.
         """
-        return self._repeat(request, read, lambda why: isinstance(why, Finding) and is_worth_retrying(why))
+        return self._repeat(request, read, lambda why: why is Finding.FAULT)
 
     def send_once(
         self, request: Request, read: Callable[[Answer], Read]

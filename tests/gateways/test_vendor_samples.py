@@ -5,11 +5,9 @@ Only the host and the placeholders are replaced; ``samples/README.md`` tells whe
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 import xmltodict
+from support.require import lacking, require_library, require_program
 
 from airflow_provider_smscancel import sandbox as credentials
 from airflow_provider_smscancel.sandbox.server import SandboxServer
@@ -76,16 +75,15 @@ def state_of(sandbox: SandboxServer, gateway: str, message_id: str) -> str:
 def skip_without(language: str, needs: str) -> None:
     """Skip when the interpreter, or what the sample needs beside it, is not on this machine."""
     program = RUNNERS[language][0]
-    if shutil.which(program) is None:
-        pytest.skip(f"the interpreter {program!r} is not on this machine")
-    if language == "py" and needs and importlib.util.find_spec(needs) is None:
-        pytest.skip(f"the Python library {needs!r} is not installed")
-    if language == "sh" and shutil.which(needs) is None:
-        pytest.skip(f"the program {needs!r} is not on this machine")
+    require_program(program)
+    if language == "py" and needs:
+        require_library(needs)
+    if language == "sh":
+        require_program(needs)
     if language == "php" and needs:
         modules = subprocess.run(["php", "-m"], capture_output=True, text=True, timeout=60).stdout.split()
         if needs not in modules:
-            pytest.skip(f"the interpreter 'php' on this machine lacks its module {needs!r}")
+            lacking(f"the module {needs!r} of the interpreter 'php'")
 
 
 def run(

@@ -116,6 +116,7 @@ CLICKATELL: list[tuple[str, Story, str]] = [
         "not_found",
     ),
     ("001 to two stops, seconds apart", [(STOP, UNSURE), (STATUS, UNSURE), (STOP, UNSURE)], "not_found"),
+    ("001 to the stop, and the status is 006", [(STOP, UNSURE), (STATUS, CANCELLED)], "cancelled"),
     ("001 to one stop and a status", [(STOP, UNSURE), (STATUS, UNSURE)], UNFINISHED),
     (
         "001 once, then the status says sent",
@@ -390,6 +391,30 @@ def test_a_status_query_that_was_cut_short_is_no_stop() -> None:
 EVENTS = st.sampled_from([*Finding, LOST, NEVER_LEFT])
 
 
+def check_success(settled: Settled, heard: Story, *, first_try: bool) -> None:
+    if settled.outcome in DONE:
+        assert heard[-1][1] is CANCELLED
+    else:
+        assert CANCELLED not in {event for _, event in heard}
+    if settled.outcome is Outcome.ALREADY_CANCELLED:
+        assert first_try
+        assert heard[-1] == (STATUS, CANCELLED)
+        assert [event for verb, event in heard if verb is STOP] in ([NOT_STOPPED], [REFUSED])
+
+
+def check_failure(settled: Settled, heard: Story) -> None:
+    said = {event for _, event in heard}
+    unsure = [event for verb, event in heard if (verb, event) == (STOP, UNSURE)]
+    holds = {
+        Outcome.TOO_LATE: heard[-1][1] is SENT,
+        Outcome.WILL_NOT_SEND: heard[-1][1] is DEAD,
+        Outcome.NOT_FOUND: PENDING not in said and (heard[-1][1] is UNKNOWN_ID or len(unsure) >= 2),
+        Outcome.REJECTED: (STOP, REFUSED) in heard,
+        Outcome.NOT_ATTEMPTED: said <= {NEVER_LEFT, BUSY},
+    }
+    assert holds.get(Outcome(settled.outcome), True)
+
+
 @settings(deadline=None, max_examples=500)
 @given(
     st.lists(EVENTS, min_size=40, max_size=40),
@@ -414,27 +439,8 @@ def test_every_story_ends_and_only_the_gateways_word_makes_it_a_success(
         assert len(spent) < STOPS_PER_ROUND + STATUSES_PER_ROUND
         return
     assert case.attempts == sum(verb is STOP for verb, _ in heard)
-    said = {event for _, event in heard}
-    if step.outcome in DONE:
-        assert heard[-1][1] is CANCELLED
-    if step.outcome is Outcome.ALREADY_CANCELLED:
-        assert first_try
-        assert heard[-1] == (STATUS, CANCELLED)
-        assert [event for verb, event in heard if verb is STOP] not in ([LOST], [FAULT], [NEVER_LEFT])
-    if CANCELLED in said:
-        assert step.outcome in DONE
-    if step.outcome is Outcome.TOO_LATE:
-        assert heard[-1][1] is SENT
-    if step.outcome is Outcome.WILL_NOT_SEND:
-        assert heard[-1][1] is DEAD
-    if step.outcome is Outcome.NOT_FOUND:
-        unsure = [event for verb, event in heard if (verb, event) == (STOP, UNSURE)]
-        assert heard[-1][1] is UNKNOWN_ID or len(unsure) >= 2
-        assert PENDING not in said
-    if step.outcome is Outcome.REJECTED:
-        assert (STOP, REFUSED) in heard
-    if step.outcome is Outcome.NOT_ATTEMPTED:
-        assert said <= {NEVER_LEFT, BUSY}
+    check_success(step, heard, first_try=first_try)
+    check_failure(step, heard)
     assert step.in_doubt == (step.outcome in OPEN)
 
 
@@ -463,9 +469,9 @@ def test_every_survey_of_a_message_ends_with_what_the_gateway_said(events: list[
         UNSURE: MessageState.UNKNOWN,
     }
     last = heard[-1]
-    assert step.outcome is (
-        states.get(last, MessageState.UNKNOWN) if isinstance(last, Finding) else "unknown"
-    )
+    said = states.get(last, MessageState.UNKNOWN) if isinstance(last, Finding) else MessageState.UNKNOWN
+    assert step.outcome is said
+    assert step.in_doubt == (last not in states)
     assert case.attempts == 0
 
 

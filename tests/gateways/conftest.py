@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from support import sandboxed
+
+if TYPE_CHECKING:
+    from airflow_provider_smscancel.sandbox.server import SandboxServer
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[SandboxServer]:
+    with sandboxed.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def world(sandbox_server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed.World]:
+    with sandboxed.fresh_world(sandbox_server, monkeypatch) as fresh:
+        yield fresh
