@@ -73,8 +73,9 @@ class Health:
         if self._failures == 0:
             self._since = now
         self._failures += 1
-        lasting = self._failures >= FEWEST_FAILURES_IN_A_ROW and now - self._since >= LASTING_S
-        if self.down or not (self._failures >= enough or lasting):
+        if stumbled_over is None and now - self._since >= LASTING_S:
+            enough = FEWEST_FAILURES_IN_A_ROW
+        if self.down or self._failures < enough:
             return False
         self.down = True
         return True

@@ -22,6 +22,7 @@ LONGEST_RECORD_BYTES = 64 * 1024
 
 _DELIMITERS = (",", ";", "\t")
 _TOO_LONG = "the line is longer than 1 MiB"
+_BROKEN_QUOTES = "its quotes are broken: one is not closed, or is closed in the middle of a column"
 _UNMISTAKABLE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """Ids as the gateways give them out. Nothing that stands in another column looks so by chance."""
 _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
@@ -133,26 +134,30 @@ class _Csv:
                 continue
             text = line.decode("utf-8", "replace")
             if "\r" in text or "\n" in text:
-                for part in self._parts(line):
-                    self._read_row(part, position)
+                self._read_stray_ends(line, position)
             else:
                 self._read_row(text, position)
 
     def _read_row(self, text: str, position: str) -> None:
         row = self._row(text) if '"' in text else text.split(self._delimiter)
         if row is None:
-            self._campaign.reject(
-                position, "its quotes are broken: one is not closed, or is closed in the middle of a column"
-            )
+            self._campaign.reject(position, _BROKEN_QUOTES)
         else:
             self._take(row, position)
 
-    def _parts(self, line: bytes) -> list[str]:
-        """Take apart a line with the other kind of line end in it, where that separates rows; else it is but a blank."""
+    def _read_stray_ends(self, line: bytes, position: str) -> None:
+        """Read a line with the other kind of line end in it: between rows (files put together), or just inside a column."""
+        text = _text(line)
+        row = self._row(text) if '"' in text else text.split(self._delimiter)
+        own = row[self._id_column].strip(' "') if row is not None and len(row) == self._width else ""
         parts = line.splitlines()
-        if sum(map(self._is_a_row, parts)) > self._is_a_row(line):
-            return [part.decode("utf-8", "replace") for part in parts]
-        return [_text(line)]
+        if any(self._is_a_row(part, own) for part in parts[1:]):
+            for part in parts:
+                self._read_row(_text(part), position)
+        elif row is None:
+            self._campaign.reject(position, _BROKEN_QUOTES)
+        else:
+            self._take(row, position)
 
     def _take(self, row: list[str], position: str) -> None:
         column = self._id_column
@@ -228,7 +233,9 @@ class _Csv:
         if len(row) != self._width:
             return False
         message_id = row[self._id_column].strip()
-        return "\n" not in message_id and not any(self._is_a_row(line, message_id) for line in lines if line)
+        return "\n" not in message_id and not any(
+            self._is_a_row(part, message_id) for line in lines if line for part in line.splitlines()
+        )
 
     def _is_a_row(self, line: bytes, but_for: str = "") -> bool:
         """Say whether a line is, taken by itself, a whole row with an id that looks like the others.

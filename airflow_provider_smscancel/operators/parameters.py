@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -97,7 +98,8 @@ def read_duration(name: str, value: object) -> timedelta:
     :raises ValueError: when it is something else, or negative.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
+        with contextlib.suppress(ValueError, OverflowError):  # not a number, or infinite
+            value = timedelta(seconds=value)
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise ValueError(f"{name} must be a timedelta or a number of seconds, not negative.")
     return value

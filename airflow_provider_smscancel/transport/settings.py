@@ -170,12 +170,11 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
 
 
 def _with_port(kind: ConnectionType, parts: SplitResult, port: int | None) -> str:
-    if parts.port is not None or not port:
-        netloc = parts.netloc
-    else:
+    netloc = parts.netloc.rstrip(":")
+    if parts.port is None and port:
         if not 1 <= port <= 65535:
             raise SettingsError(f"Connection of type {kind.name}: port must be from 1 to 65535.")
-        netloc = f"{parts.netloc}:{port}"
+        netloc = f"{netloc}:{port}"
     default = ":443" if parts.scheme == "https" else ":80"
     netloc = netloc.lower().removesuffix(default)
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Service:
     """One way to talk to a gateway.
 
@@ -153,7 +154,11 @@ class World:
     def hurried(self, hook: Any) -> Any:
         """Let a hook note its waits instead of waiting. (A connection that is wrong stays so.)"""
         with contextlib.suppress(ValueError):
-            hook.__dict__["_caller"] = replace(hook._caller, sleep=self.waits.append)
+            hook.__dict__["_caller"] = replace(
+                hook._caller,
+                sleep=self.waits.append,
+                clock=lambda: time.monotonic() + sum(self.waits),
+            )
         return hook
 
 

@@ -57,12 +57,19 @@ def test_demo_agrees_with_the_gateways_record_on_every_message(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("outcome", "state"),
-    [("cancelled", "scheduled"), ("cancelled", "sent"), ("too_late", "cancelled"), ("unconfirmed", "cancelled")],
+    [
+        ("cancelled", "scheduled"),
+        ("cancelled", "sent"),
+        ("too_late", "cancelled"),
+        ("unconfirmed", "cancelled"),
+    ],
 )
 def test_demo_fails_when_the_report_says_what_the_gateway_does_not(
     demo: ModuleType, tmp_path: Path, outcome: str, state: str
 ) -> None:
-    lane = demo.Lane("x", "clickatell", {}, report(tmp_path / "report", a=outcome), ["a"], log=tmp_path / "log")
+    lane = demo.Lane(
+        "x", "clickatell", {}, report(tmp_path / "report", a=outcome), ["a"], log=tmp_path / "log"
+    )
     lane.log.write_text("")
     assert not demo.show([lane], {"a": state})
 

@@ -326,12 +326,17 @@ def test_an_outage_that_flaps_is_probed_by_one_prober_only() -> None:
     assert min(b - a for a, b in itertools.pairwise(later)) >= 5.0
 
 
-def test_an_outage_does_not_use_up_what_a_message_is_allowed() -> None:
-    played = play(
-        rest(), 1, lambda call: never_left() if call.at < 300 else stops_all(call), give_up_after_s=600
-    )
+@pytest.mark.parametrize("failure", [never_left(), lost(), page(503), page(502), page(504)])
+def test_an_outage_does_not_use_up_what_a_message_is_allowed(failure: Answer | Exception) -> None:
+    played = play(rest(), 1, lambda call: failure if call.at < 300 else stops_all(call), give_up_after_s=600)
     assert played.outcomes == {"cancelled": 1}
-    assert played.results[0].attempts > 30
+    assert 300 <= played.took_s < 310
+
+
+def test_no_request_leaves_between_the_notice_of_an_outage_and_the_first_probe() -> None:
+    played = play(rest(), 100, lambda _: never_left(), rate=2, concurrency=4, give_up_after_s=30)
+    noticed = played.calls[9].at + 0.05
+    assert played.calls[10].at >= noticed + 1.0
 
 
 # -- slowing down ------------------------------------------------------------------------------------------
@@ -535,6 +540,19 @@ def test_a_session_that_ends_is_opened_anew_once_for_all(code: str) -> None:
     assert {result.attempts for result in played.results} == {1}
 
 
+def test_no_request_leaves_without_a_session_that_ended_while_it_waited_for_its_turn() -> None:
+    sessions = Sessions()
+
+    def script(call: Call) -> Answer | Exception:
+        if call.message_id == hex_id(5) and sessions.opened == 1:
+            sessions.valid.discard("s1")
+        return sessions(call)
+
+    played = play(http_api(), 20, script, rate=2)
+    assert played.outcomes == {"cancelled": 20}
+    assert {call.session for call in played.transport.of("stop")} == {"s1", "s2"}
+
+
 def test_sessions_that_never_work_do_not_keep_a_run_from_ending() -> None:
     def script(call: Call) -> Answer:
         return line("OK: abc") if call.verb == "login" else line("ERR: 003, Session ID expired")
@@ -666,8 +684,11 @@ def test_told_to_stop_while_the_account_is_in_doubt_asks_no_more() -> None:
     assert played.outcomes == {"not_attempted": 10}
 
 
-def test_an_account_refusal_that_comes_after_the_end_is_not_followed_up() -> None:
+def test_an_account_refusal_that_comes_after_the_end_is_not_followed_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     played = play(rest(), 10, lambda _: rest_error(401, None), latency_s=1.0, stop_at=0.5)
+    assert "Asking it about the account" not in caplog.text
     assert played.transport.of("balance") == []
     assert played.end is RunEnd.STOPPED
 
@@ -704,14 +725,31 @@ def test_ending_with_messages_in_doubt_does_not_announce_another_round(
 ) -> None:
     caplog.set_level(logging.INFO)
 
-    def script(call: Call) -> Answer:
-        stuck = int(call.message_id, 16) <= 3
-        return rest_says(call.message_id, "002" if stuck else "006")
+    def latency(call: Call) -> float:
+        return 1000.0 if call.message_id == hex_id(4) else 0.05
 
-    # The three are in doubt after some seconds, while the others go on at their pace for half a minute.
-    played = play(rest(), 300, script, rate=10, concurrency=4, stop_at=29.0, todo=[*range(300)])
-    assert played.end is RunEnd.STOPPED
+    # Three are in doubt and wait for the fourth, whose answer never comes.
+    played = play(rest(), 4, lambda call: rest_says(call.message_id, "002"), latency_s=latency, stop_at=60.0)
+    assert played.outcomes == {"unconfirmed": 4}
+    assert len(played.calls) == 3 * 8 + 1
     assert "Asking again" not in caplog.text
+
+
+def test_told_to_stop_while_a_login_waits_for_its_turn_does_not_log_in() -> None:
+    sessions = Sessions()
+
+    def script(call: Call) -> Answer | Exception:
+        if call.message_id == hex_id(2):
+            sessions.valid.clear()
+        return sessions(call)
+
+    def latency(call: Call) -> float:
+        return 1000.0 if call.message_id == hex_id(1) else 0.05
+
+    # The first stop hangs, which keeps the run in its grace; the second finds that the session is over.
+    played = play(http_api(), 10, script, rate=1, latency_s=latency, stop_at=2.5)
+    assert [call.verb for call in played.calls] == ["login", "stop", "stop"]
+    assert played.took_s == pytest.approx(4.5, abs=0.05)
 
 
 # -- defects -----------------------------------------------------------------------------------------------
@@ -763,7 +801,7 @@ def test_a_defect_while_probing_ends_the_run() -> None:
 
 
 def test_a_run_that_is_cancelled_from_outside_leaves_nothing_running() -> None:
-    async def main() -> tuple[int, int]:
+    async def main() -> tuple[int, int, int]:
         gateway = rest()
         results: list[SettledMessage] = []
         engine = Engine(
@@ -783,9 +821,9 @@ def test_a_run_that_is_cancelled_from_outside_leaves_nothing_running() -> None:
         asked = len(transport.calls)
         engine.abandon()
         await asyncio.sleep(10)
-        return len(results), len(transport.calls) - asked
+        return len(results), len(transport.calls) - asked, len(asyncio.all_tasks())
 
-    assert virtual_time.run(main()) == (50, 0)
+    assert virtual_time.run(main()) == (50, 0, 1)
 
 
 # -- the clock ---------------------------------------------------------------------------------------------

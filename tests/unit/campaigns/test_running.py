@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from support.scripted import Call, ScriptedTransport, campaign_of, rest, rest_says
 
+from airflow_provider_smscancel.campaigns import engine
 from airflow_provider_smscancel.campaigns.engine import Engine, Limits, RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.settlement import StopCase
@@ -89,7 +90,8 @@ def test_results_come_over_from_the_helper_thread_until_the_run_is_over() -> Non
     run.join(LONG_S)
 
 
-def test_waiting_for_a_batch_ends_in_time() -> None:
+def test_waiting_for_a_batch_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "GRACE_S", 0.01)
     run = background(Way(latency_s=LONG_S), 1)
     run.start()
     assert run.next_batch(0.01) == []
@@ -162,9 +164,13 @@ def test_a_defect_inside_is_raised_after_every_message_was_handed_over() -> None
     run = background(way, 20)
     run.start()
     found: list[SettledMessage] = []
+
+    def take_all() -> None:
+        while (batch := run.next_batch(LONG_S)) is not None:
+            found.extend(batch)
+
     with pytest.raises(RuntimeError, match="a defect"):
-        while True:
-            found += run.next_batch(LONG_S) or []
+        take_all()
     assert sorted(result.index for result in found) == list(range(20))
     assert outcomes(found) <= {"unconfirmed", "not_attempted"}
 

@@ -212,6 +212,13 @@ def test_two_answers_of_001_count_only_when_seconds_apart(apart_s: float, outcom
     assert (str(step.outcome) if isinstance(step, Settled) else UNFINISHED) == outcome
 
 
+def test_two_answers_of_001_do_not_count_against_an_answer_that_knew_the_message() -> None:
+    case = StopCase(lambda: 0.5)
+    case.after_answer(STOP, Verdict(UNSURE, "001"), 100.0)
+    case.after_answer(STATUS, Verdict(PENDING, "011"), 100.1)
+    assert isinstance(case.after_answer(STOP, Verdict(UNSURE, "001"), 110.0), Again)
+
+
 def test_the_stop_after_a_first_001_waits_until_it_can_count() -> None:
     step = tell([(STOP, UNSURE), (STATUS, UNSURE)])
     assert isinstance(step, Again)

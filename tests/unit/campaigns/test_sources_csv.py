@@ -5,7 +5,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
@@ -221,6 +221,8 @@ CELL = st.text('ab,;\t"\n\r é', max_size=12) | st.text(st.characters(exclude_ca
     st.integers(0, 3),
 )
 def test_whatever_a_csv_writer_wrote_is_read_back(cells, delimiter, line_end, quoting, column):
+    # The writer leaves a newline unquoted when lines end with returns: right after the header, they look like one end.
+    assume(not (line_end == "\r" and column and cells and cells[0][0].startswith("\n")))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end, quoting=quoting)
     ids = IDS[: len(cells)]
@@ -326,6 +328,24 @@ def test_a_quoted_column_may_have_a_hundred_lines_and_not_many_more():
     campaign = read(f'message_id,a\n{ONE},"{("x" + chr(10)) * 101}"\n{TWO},y\n')
     assert TWO in campaign.ids
     assert "line 2" in rejected(campaign)
+
+
+def test_a_quote_open_over_more_than_64_kib_counts_as_never_closed():
+    campaign = read(f'message_id,a\n{ONE},"{("x" * 2000 + chr(10)) * 40}"\n{TWO},y\n')
+    assert campaign.ids == [TWO]
+    assert "line 2" in rejected(campaign)
+
+
+def test_several_lines_with_another_number_of_columns_are_no_row():
+    campaign = read(f'message_id,a\n{ONE},"x\ny",z\n{TWO},y\n')
+    assert campaign.ids == [TWO]
+    assert list(rejected(campaign)) == ["line 2", "line 3"]
+
+
+def test_lines_between_two_broken_quotes_of_the_id_column_are_not_lost():
+    campaign = read('message_id\n"oops\nshort\nends"\nlast\n')
+    assert campaign.ids == ["short", "last"]
+    assert list(rejected(campaign)) == ["line 2", "line 4"]
 
 
 def test_an_overlong_line_inside_an_open_quote_is_told_apart():

@@ -1,0 +1,30 @@
+"""One sandbox and one Airflow for all tests here: starting the two takes half a minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.airflow_stack import AirflowStack
+from support.sandbox_process import SandboxProcess
+
+from airflow_provider_smscancel.sandbox import CLICKATELL_TOKEN
+
+DAGS = Path(__file__).parent / "dags"
+LATENCY_S = 0.05
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[SandboxProcess]:
+    with SandboxProcess("--latency", str(LATENCY_S)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxProcess) -> Iterator[AirflowStack]:
+    connection = {"conn_type": "clickatell", "host": sandbox.url, "password": CLICKATELL_TOKEN}
+    environment = {"AIRFLOW_CONN_SANDBOX_CLICKATELL": json.dumps(connection)}
+    with AirflowStack(tmp_path_factory.mktemp("airflow"), DAGS, environment) as running:
+        yield running

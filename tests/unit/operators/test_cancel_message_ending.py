@@ -1,0 +1,327 @@
+"""How a run ends before its time, and how fast it is when it does not."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.operating import FakeTask, Play, Seed, final_outcomes, read_report, requests_so_far, truth
+
+from airflow_provider_smscancel._airflow import AirflowException
+from airflow_provider_smscancel.campaigns import job
+from airflow_provider_smscancel.campaigns.journal import Journal
+from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+from airflow_provider_smscancel.sandbox.server import SandboxServer
+
+Execute = Callable[[CancelMessageOperator, dict[str, Any]], Any]
+
+
+class TimeLimit(BaseException):
+    """Comes like Airflow's own: from a signal's handler, past every ``except Exception``."""
+
+
+@contextmanager
+def alarm(within_s: float, handler: Callable[[], None]) -> Iterator[None]:
+    """Call the handler in the main thread, wherever that is by then."""
+    before = signal.signal(signal.SIGALRM, lambda *_: handler())
+    signal.setitimer(signal.ITIMER_REAL, within_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def killed_after(within_s: float, took: list[float]) -> Execute:
+    """Execute, and have ``on_kill`` called from a signal's handler in the middle."""
+
+    def execute(operator: CancelMessageOperator, context: dict[str, Any]) -> Any:
+        killed_at: list[float] = []
+
+        def kill() -> None:
+            killed_at.append(time.monotonic())
+            operator.on_kill()
+
+        try:
+            with alarm(within_s, kill):
+                return operator.execute(context)
+        finally:
+            took.append(time.monotonic() - killed_at[0])
+
+    return execute
+
+
+# -- on_kill ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_kill_ends_the_run_within_4_seconds_and_leaves_a_report_that_a_retry_takes_up(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids = seed(400)
+    sandbox.state.latency = 0.1
+    took: list[float] = []
+    killed = play(message_ids=ids, report_path=str(tmp_path / "r"), execute=killed_after(0.8, took))
+    text = killed.failed_retryably()
+    assert "A retry takes up what is open." in text
+    assert took[0] < 4
+    assert sum(killed.outcomes.values()) == killed.summary["total"] == 400
+    assert 0 < killed.outcomes["cancelled"] < 400
+    assert killed.outcomes["not_attempted"] > 0
+    assert set(final_outcomes(tmp_path / "r")) == set(ids)
+
+    sandbox.state.latency = 0.0
+    retry = play(FakeTask(try_number=2), message_ids=ids, report_path=str(tmp_path / "r"))
+    assert retry.error is None
+    assert retry.outcomes == {"cancelled": 400}
+    assert set(final_outcomes(tmp_path / "r").values()) == {"cancelled"}
+    assert killed.requests + retry.requests <= 400 + 16
+
+
+def test_what_was_in_flight_at_a_kill_is_cut_and_stays_in_doubt(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids = seed(10)
+    sandbox.state.latency = 30.0
+    took: list[float] = []
+    played = play(
+        message_ids=ids, max_concurrency=4, report_path=str(tmp_path / "r"), execute=killed_after(0.5, took)
+    )
+    played.failed_retryably()
+    assert took[0] < 4
+    assert played.outcomes == {"unconfirmed": 4, "not_attempted": 6}
+    assert len(read_report(tmp_path / "r")) == 10
+
+
+def test_no_new_request_is_made_after_a_kill(sandbox: SandboxServer, seed: Seed, play: Play) -> None:
+    ids = seed(400)
+    sandbox.state.latency = 0.2
+    at_the_kill: list[int] = []
+
+    def execute(operator: CancelMessageOperator, context: dict[str, Any]) -> Any:
+        def kill() -> None:
+            operator.on_kill()
+            at_the_kill.append(sum(message.stop_requests for message in sandbox.state.messages()))
+
+        with alarm(0.5, kill):
+            return operator.execute(context)
+
+    play(message_ids=ids, execute=execute).failed_retryably()
+    stopped = sum(row["stop_requests"] for row in truth(sandbox).values())
+    assert at_the_kill[0] > 0
+    assert stopped - at_the_kill[0] <= 16  # what was on its way
+
+
+def test_a_kill_fails_the_task_even_if_nothing_is_in_fail_on(
+    sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    sandbox.state.latency = 0.2
+    played = play(message_ids=seed(200), fail_on=[], execute=killed_after(0.4, []))
+    played.failed_retryably()
+
+
+def test_a_kill_after_the_last_answer_fails_the_task_all_the_same(
+    tmp_path: Path, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def execute(operator: CancelMessageOperator, context: dict[str, Any]) -> Any:
+        close = Journal.close
+
+        def kill_then_close(self: Journal, *arguments: Any, **options: Any) -> None:
+            operator.on_kill()
+            close(self, *arguments, **options)
+
+        monkeypatch.setattr(Journal, "close", kill_then_close)
+        return operator.execute(context)
+
+    ids = seed(3)
+    played = play(message_ids=ids, report_path=str(tmp_path), execute=execute)
+    assert played.outcomes == {"cancelled": 3}
+    played.failed_retryably()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"on_empty": "succeed"}, {"on_empty": "skip"}, {"dry_run": True}])
+def test_a_kill_before_the_first_request_sends_nothing_and_fails_retryably(
+    parameters: dict[str, Any], seed: Seed, play: Play
+) -> None:
+    def execute(operator: CancelMessageOperator, context: dict[str, Any]) -> Any:
+        operator.on_kill()
+        return operator.execute(context)
+
+    played = play(message_ids=[] if "on_empty" in parameters else seed(3), execute=execute, **parameters)
+    played.failed_retryably()
+    assert played.requests == 0
+
+
+def test_a_dry_run_can_be_killed(sandbox: SandboxServer, seed: Seed, play: Play) -> None:
+    sandbox.state.latency = 0.2
+    played = play(message_ids=seed(200), dry_run=True, execute=killed_after(0.4, []))
+    assert "Nothing was cancelled" in played.failed_retryably()
+    assert sum(played.summary["states"].values()) == 200
+
+
+# -- time limits --------------------------------------------------------------------------------------------------------
+
+
+def test_the_run_ends_itself_10_seconds_before_execution_timeout(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids = seed(200)
+    started = time.monotonic()
+    played = play(
+        message_ids=ids,
+        requests_per_second=50,
+        execution_timeout=timedelta(seconds=11),
+        report_path=str(tmp_path),
+    )
+    took = time.monotonic() - started
+    assert "execution_timeout" in played.failed_retryably()
+    assert 0.9 < took < 8
+    assert 30 <= played.outcomes["cancelled"] <= 52
+    assert played.outcomes["not_attempted"] == 200 - played.outcomes["cancelled"]
+    assert set(final_outcomes(tmp_path)) == set(ids)
+
+
+def test_a_time_limit_under_10_seconds_still_leaves_time_to_stop_messages(seed: Seed, play: Play) -> None:
+    assert play(message_ids=seed(20), execution_timeout=timedelta(seconds=8)).error is None
+
+
+def test_a_store_that_refuses_does_not_hold_a_run_beyond_its_time_limit(
+    tmp_path: Path, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setattr(job, "AFTER_DEADLINE_S", 2.0)
+    started = time.monotonic()
+    played = play(
+        message_ids=seed(3),
+        report_path=str(tmp_path / "taken" / "r"),
+        execution_timeout=timedelta(seconds=10.5),
+    )
+    played.failed_retryably()
+    assert played.summary["report_error"]
+    assert time.monotonic() - started < 6
+
+
+def raising_after(within_s: float) -> Execute:
+    def execute(operator: CancelMessageOperator, context: dict[str, Any]) -> Any:
+        def strike() -> None:
+            raise TimeLimit
+
+        try:
+            with alarm(within_s, strike):
+                return operator.execute(context)
+        except TimeLimit:
+            operator.on_kill()  # as Airflow does
+            raise AirflowException("Timeout") from None
+
+    return execute
+
+
+def test_a_time_limit_that_strikes_in_the_middle_leaves_a_whole_report_and_the_xcoms(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids = seed(400)
+    sandbox.state.latency = 0.05
+    played = play(message_ids=ids, report_path=str(tmp_path), execute=raising_after(0.6))
+    played.failed_retryably()
+    assert sum(played.outcomes.values()) == 400
+    assert 0 < played.outcomes["cancelled"] < 400
+    outcomes = final_outcomes(tmp_path)
+    assert set(outcomes) == set(ids)
+    stopped = {message_id for message_id, outcome in outcomes.items() if outcome == "cancelled"}
+    assert len(stopped) == played.outcomes["cancelled"]
+    assert stopped <= {row["id"] for row in truth(sandbox).values() if row["state"] == "cancelled"}
+    assert len(read_report(tmp_path)) == 400
+
+
+@pytest.mark.parametrize("within_s", [0.30, 0.33, 0.36, 0.39, 0.42])
+def test_wherever_a_time_limit_strikes_no_message_is_lost(
+    within_s: float, tmp_path: Path, seed: Seed, play: Play
+) -> None:
+    ids = seed(1500)
+    played = play(
+        message_ids=ids, max_concurrency=64, report_path=str(tmp_path), execute=raising_after(within_s)
+    )
+    assert sum(played.outcomes.values()) == 1500
+    assert {row["message_id"] for row in read_report(tmp_path)} == set(ids)
+    assert len(read_report(tmp_path)) == 1500
+
+
+def test_what_there_is_no_time_to_hand_over_is_counted_as_in_doubt(
+    sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "CUT_SHORT_S", 0.1)
+    sandbox.state.latency = 3.0
+    played = play(message_ids=seed(30), execute=killed_after(0.4, []))
+    played.failed_retryably()
+    assert played.outcomes == {"unconfirmed": 30}
+    assert "30 messages" in played.told.said("error")
+
+
+# -- a gateway that is down ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [timedelta(seconds=1), 1, 1.0])
+def test_the_run_gives_up_on_a_gateway_that_stays_down(patience: Any, tmp_path: Path, play: Play) -> None:
+    ids = [f"{number:032x}" for number in range(20)]
+    started = time.monotonic()
+    played = play(
+        sms_conn_id="sms_down", message_ids=ids, give_up_after=patience, report_path=str(tmp_path), fail_on=[]
+    )
+    assert "give_up_after" in played.failed_retryably()
+    assert 0.9 < time.monotonic() - started < 6
+    assert played.outcomes == {"not_attempted": 20}
+    assert set(final_outcomes(tmp_path).values()) == {"not_attempted"}
+
+
+def test_the_run_goes_on_once_the_gateway_is_back(sandbox: SandboxServer, seed: Seed, play: Play) -> None:
+    ids = seed(40)
+    sandbox.state.faults.configure(share=1.0, kinds=["502"])
+
+    def heal() -> None:
+        while requests_so_far(sandbox) < 12 and threading.main_thread().is_alive():
+            healed.wait(0.01)
+        sandbox.state.faults.configure(profile="none")
+
+    healed = threading.Event()
+    healer = threading.Thread(target=heal, daemon=True)
+    healer.start()
+    played = play(message_ids=ids)
+    healed.set()
+    healer.join(5)
+    assert played.error is None
+    assert played.outcomes == {"cancelled": 40}
+
+
+# -- speed and progress -------------------------------------------------------------------------------------------------
+
+
+def test_2000_messages_take_a_small_part_of_what_one_after_the_other_would(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids = seed(2000)
+    sandbox.state.latency = 0.05
+    started = time.monotonic()
+    played = play(message_ids=ids, max_concurrency=64, requests_per_second=2000, report_path=str(tmp_path))
+    took = time.monotonic() - started
+    assert played.error is None
+    assert played.outcomes == {"cancelled": 2000}
+    assert took < 2000 * 0.05 / 10
+
+
+def test_the_log_tells_how_it_goes_every_few_seconds(
+    sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "PROGRESS_EVERY_S", 0.3)
+    played = play(message_ids=[*seed(100), *seed(20, state="sent")], requests_per_second=100)
+    lines = [text for level, text, _ in played.told if level == "info" and "settled" in text]
+    assert len(lines) >= 2
+    assert "of 120 settled" in lines[-1]
+    assert "a second" in lines[-1]
+    assert "cancelled " in lines[-1]
+    assert lines[-1].rstrip(".").endswith("left")
