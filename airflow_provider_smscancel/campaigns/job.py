@@ -310,7 +310,8 @@ class CancelJob(Job):
         for row in rows[:10]:
             self.log.warning("Rejected: %s", row.detail)
         if len(rows) > 10:
-            self.log.warning("Rejected: %d more rows; the report names them all.", len(rows) - 10)
+            where = "the report names" if self._journal is not None else "the end of this log names"
+            self.log.warning("Rejected: %d more rows; %s them all.", len(rows) - 10, where)
         if self._journal is not None and rows:
             self._journal.add(rows)
 

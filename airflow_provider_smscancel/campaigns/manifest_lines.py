@@ -169,8 +169,7 @@ class Lines:
         for piece in pieces:
             data = rest + piece
             line_end = line_end or _line_end(data)
-            # A carriage return at the very end may be half of a line end: it waits for what follows.
-            cut = 1 + data.rfind(line_end, 0, len(data) - (line_end == b"\r")) if line_end else 0
+            cut = _end_of_lines(data, line_end)
             rest = data[cut:]
             lines = _whole_lines(data[:cut], line_end)
             if lines and skipping:
@@ -192,6 +191,16 @@ def _line_end(head: bytes) -> bytes:
     """Find the first line end outside of quotes: a newline (perhaps with returns before it), or a bare return."""
     found = _FIRST_LINE.match(head)
     return found[1][-1:] if found else b""
+
+
+def _end_of_lines(data: bytes, line_end: bytes) -> int:
+    """Find where the last whole line ends. A return at the very end may be half of a line end: it waits for what follows."""
+    if not line_end:
+        return 0
+    if line_end == b"\n":
+        return 1 + data.rfind(b"\n")
+    cut = 1 + data.rfind(b"\r", 0, len(data) - 1)
+    return cut + 1 if cut and data.startswith(b"\n", cut) else cut
 
 
 def _whole_lines(data: bytes, line_end: bytes) -> list[bytes | None]:

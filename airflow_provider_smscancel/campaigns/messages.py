@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from typing import Protocol
 
-from airflow_provider_smscancel.gateways.base import Gateway, IdType
+from airflow_provider_smscancel.gateways.base import IdType
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 UNDATED = -math.inf
@@ -42,6 +43,20 @@ class RejectedRow:
     reason: str
 
 
+class IdRules(Protocol):
+    """What a list needs to know of a gateway."""
+
+    @property
+    def name(self) -> str:
+        """The connection type."""
+
+    def id_error(self, message_id: str, id_type: IdType) -> str | None:
+        """Say what is wrong with an id, or ``None``."""
+
+    def canonical_id(self, message_id: str, id_type: IdType) -> str:
+        """Return the form by which two spellings of one id are the same string."""
+
+
 @dataclass(slots=True)
 class Campaign:
     """The distinct messages of one campaign, in the order given.
@@ -50,7 +65,7 @@ class Campaign:
     :param id_type: what kind of ids they are.
     """
 
-    gateway: Gateway
+    gateway: IdRules
     id_type: IdType = IdType.MESSAGE_ID
     ids: list[str] = field(default_factory=list)
     due: array[float] = field(default_factory=lambda: array("d"))
@@ -94,6 +109,8 @@ class Campaign:
             return
         due = due_time(scheduled_at)
         key = self.gateway.canonical_id(message_id, self.id_type)
+        if key == message_id:
+            key = message_id  # one string in memory, not two alike
         index = self._index.setdefault(key, len(self.ids))
         if index < len(self.ids):
             self.duplicates += 1

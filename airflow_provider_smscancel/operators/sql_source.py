@@ -33,7 +33,9 @@ def read_sql(
     hook = BaseHook.get_hook(sql_conn_id)
     make_engine = getattr(hook, "get_sqlalchemy_engine", None)
     if make_engine is None:
-        raise SourceError(f"sql_conn_id: connection {sql_conn_id!r} is not one of a database that SQL can be run on.")
+        raise SourceError(
+            f"sql_conn_id: connection {sql_conn_id!r} is not one of a database that SQL can be run on."
+        )
     engine = make_engine()
     try:
         with engine.connect() as connection:

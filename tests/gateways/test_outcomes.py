@@ -165,9 +165,7 @@ def test_a_failed_message_will_not_send(world: World, service: Service, method: 
 
 @both_methods
 @clickatell_only
-def test_what_clickatells_staff_cancelled_will_not_send(
-    world: World, service: Service, method: str
-) -> None:
+def test_what_clickatells_staff_cancelled_will_not_send(world: World, service: Service, method: str) -> None:
     placed = place(world, service, state="failed", code="013")
     result = cancel(world.hook(service), service, method, placed.asked_by)
     assert (result.outcome, result.gateway_status) == (Outcome.WILL_NOT_SEND, "013")
@@ -182,9 +180,7 @@ def test_an_unknown_id_is_not_found(world: World, service: Service, method: str)
 
 @both_methods
 @every_service
-def test_a_malformed_id_is_rejected_and_nothing_is_sent(
-    world: World, service: Service, method: str
-) -> None:
+def test_a_malformed_id_is_rejected_and_nothing_is_sent(world: World, service: Service, method: str) -> None:
     result = cancel(world.hook(service), service, method, "+27 82 555 0123")
     assert result.outcome is Outcome.REJECTED
     assert result.attempts == 0
@@ -289,16 +285,23 @@ def test_a_clickatell_answer_that_looks_like_success_but_says_sent_is_too_late(
 
 @both_methods
 @esendex_only
-def test_an_esendex_false_for_a_sent_message_is_too_late(
-    world: World, service: Service, method: str
-) -> None:
+def test_an_esendex_false_for_a_sent_message_is_too_late(world: World, service: Service, method: str) -> None:
     placed = place(world, service, state="sent", scheduled_at=long_ago())
     result = cancel(world.hook(service), service, method, placed.asked_by)
     assert result.outcome is Outcome.TOO_LATE
     assert world.calls()[service.operations[1]] == 1
 
 
-ONCE = ("html-200", "bare-404", "empty-200", "500", "act-then-error", "act-then-drop", "drop-before", "truncated")
+ONCE = (
+    "html-200",
+    "bare-404",
+    "empty-200",
+    "500",
+    "act-then-error",
+    "act-then-drop",
+    "drop-before",
+    "truncated",
+)
 
 
 @pytest.mark.parametrize("state", ["scheduled", "sent"])

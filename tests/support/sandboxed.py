@@ -55,9 +55,7 @@ def _clickatell(name: str, operations: tuple[str, str], id_type: str = "message_
     login = "sandbox" if extra.get("api") == "http" else None
     secret = PASSWORD if login else TOKEN
     fields = {"login": login, "password": secret, "extra": extra}
-    return Service(
-        name, "clickatell", fields, {**fields, "password": "wrong-password"}, operations, id_type
-    )
+    return Service(name, "clickatell", fields, {**fields, "password": "wrong-password"}, operations, id_type)
 
 
 def _esendex(request_format: str) -> Service:

@@ -65,7 +65,9 @@ def write(folder: Any, results: list[CancelResult], **kind: Any) -> Journal:
 
 
 def lines_in(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for path in sorted(folder.glob("part-*")) for line in path.read_text().splitlines()]
+    return [
+        json.loads(line) for path in sorted(folder.glob("part-*")) for line in path.read_text().splitlines()
+    ]
 
 
 def take_over(folder: Any, **kind: Any) -> dict[int, CarriedOver]:

@@ -71,7 +71,7 @@ def test_the_delimiter_is_the_one_that_makes_the_column(delimiter):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
 def test_every_line_end_is_known(end):
-    campaign = read(end.join(["message_id", ONE, TWO, "b@d", ""]))
+    campaign = read(end.join(["message_id", ONE, f'"{TWO}"', "b@d", ""]))
     assert campaign.ids == [ONE, TWO]
     assert list(rejected(campaign)) == ["line 4"]
 
@@ -84,6 +84,7 @@ def test_every_line_end_is_known(end):
         '"message_id"',
         '\ufeff"message_id"',
         "Message_ID",
+        "\ufeff\ufeffmessage_id",
         "\n \nmessage_id",
     ],
 )
@@ -108,6 +109,13 @@ def test_an_empty_file_has_no_header(content):
 
 def test_a_header_without_rows_is_an_empty_campaign():
     assert read("message_id\n").total == 0
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\r"])
+def test_line_ends_inside_a_header_are_not_taken_for_those_of_the_file(end, inside):
+    content = end.join([f'"a{inside}b",message_id', f"x,{ONE}", f"y,{TWO}", ""])
+    assert read(content).ids == [ONE, TWO]
 
 
 def test_a_missing_column_is_named_with_what_may_have_been_meant():
@@ -197,6 +205,12 @@ def test_a_line_of_more_than_a_mebibyte_is_skipped():
     campaign = read(f"message_id,a\n{ONE},x\n{THREE},{'y' * (3 << 20)}\n{TWO},x\nb@d,{'y' * (1 << 20)}")
     assert campaign.ids == [ONE, TWO]
     assert rejected(campaign) == dict.fromkeys(["line 3", "line 5"], "the line is longer than 1 MiB")
+
+
+def test_a_line_just_above_a_mebibyte_is_skipped():
+    campaign = read(f"message_id,a\n{ONE},{'y' * (1 << 20)}\n{TWO},x\n")
+    assert campaign.ids == [TWO]
+    assert list(rejected(campaign)) == ["line 2"]
 
 
 def test_a_line_just_below_a_mebibyte_is_read():
@@ -298,8 +312,8 @@ def test_no_good_line_is_lost_whatever_the_quotes_of_a_broken_one(goods, broken,
 def test_two_quotes_left_open_do_not_swallow_the_rows_between_them():
     rows = [f"order-2031-{number:04},b,c" for number in range(40)]
     broken = 'order-2031-9001,b,"oops'
-    campaign = read("\n".join(["message_id,b,c", *rows[:20], broken, *rows[20:], f'{ONE},b,c"']))
-    assert campaign.ids == [row.partition(",")[0] for row in rows] + [ONE]
+    campaign = read("\n".join(["message_id,b,c", *rows[:20], broken, *rows[20:], 'order-2031-9002,b,c"']))
+    assert campaign.ids == [row.partition(",")[0] for row in rows] + ["order-2031-9002"]
     assert list(rejected(campaign)) == ["line 22"]
 
 

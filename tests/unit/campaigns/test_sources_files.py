@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_smscancel.campaigns import manifest_lines
 from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
@@ -123,10 +124,10 @@ def test_a_folder_is_no_manifest(tmp_path):
     ],
 )
 def test_whatever_a_store_raises_is_told_without_its_secrets(error, said):
-    for store in (Store("m.csv", error), Store("m.csv", Faulty(b"", error))):
+    for store in (Store("m.jsonl", error), Store("m.jsonl", Faulty(b"", error))):
         with pytest.raises(SourceError, match=said) as caught:
             read(store)
-        assert "s3://bucket/m.csv: " in str(caught.value)
+        assert "s3://bucket/m.jsonl: " in str(caught.value)
         assert "secret" not in str(caught.value)
         assert caught.value.__context__ is None
 
@@ -185,6 +186,14 @@ def test_json_lines_survive_a_byte_order_mark_and_invalid_bytes(read_bytes):
     )
     assert campaign.ids == [ONE]
     assert [row.position for row in campaign.rejected] == ["line 2"]
+
+
+@pytest.mark.parametrize(
+    ("most", "some"), [(b"\n", b"\r"), (b"\r", b"\n"), (b"\r\n", b"\r"), (b"\r", b"\r\n")]
+)
+def test_json_lines_with_mixed_line_ends_lose_no_row(read_bytes, most, some):
+    rows = JSONL.splitlines()[:9]
+    assert read_bytes(most.join([*rows[:3], some.join(rows[3:7]), *rows[7:]])).ids == IDS[:9]
 
 
 def test_an_overlong_json_line_is_skipped(read_bytes):
@@ -328,6 +337,19 @@ def test_a_store_that_complains_when_closing_costs_nothing():
     assert read(Store("m.csv", Complains(CSV))).ids == IDS
 
 
+@pytest.mark.parametrize("repeated", [1, 40])
+def test_of_gzip_data_cut_off_anywhere_every_whole_line_counts(monkeypatch, repeated):
+    monkeypatch.setattr(manifest_lines, "PIECE_BYTES", 50)
+    packed = gzip.compress(
+        b"".join([b'{"message_id": "%s"}\n' % (ONE[:8].encode() * 4)] * repeated + [JSONL[:400]])
+    )
+    for end in range(12, len(packed)):
+        campaign = read(Store("m.jsonl.gz", io.BytesIO(packed[:end])))
+        unpacked = zlib.decompressobj(wbits=31).decompress(packed[:end])
+        assert len(campaign) + campaign.duplicates == unpacked.count(b"\n")
+        assert len(campaign.rejected) == 1
+
+
 # -- bounds -----------------------------------------------------------------------------------------------------------
 
 
@@ -389,3 +411,21 @@ def test_how_a_file_is_cut_into_pieces_changes_nothing(piece, line_end, pack):
     campaign = read(Store("m.csv.gz" if pack else "m.csv", Pieces(packed)))
     assert campaign.ids[:-1] == IDS[: CSV[:3000].count(b"\n") - 1]
     assert not campaign.rejected
+
+
+def test_a_line_end_cut_in_two_is_one_line_end():
+    content = f'message_id\r{ONE}\r\n"{TWO}"\r'.encode()
+
+    class Pieces(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            return super().read(1)
+
+    assert read(Store("m.csv", Pieces(content))).ids == [ONE, TWO]
+
+
+def test_a_return_at_the_end_of_a_piece_ends_an_overlong_line_too():
+    start = f"message_id\r{ONE}\r"
+    content = start + "y" * (8 * manifest_lines.PIECE_BYTES - len(start) - 1) + f"\r{TWO}\r"
+    campaign = read(Store("m.csv", io.BytesIO(content.encode())))
+    assert campaign.ids == [ONE, TWO]
+    assert [row.position for row in campaign.rejected] == ["line 3"]

@@ -268,7 +268,9 @@ def test_what_a_generator_of_ids_raises_comes_out_and_nothing_is_sent(world: Wor
     assert world.calls() == {}
 
 
-@pytest.mark.parametrize("messages", ["a" * 32, b"a", {"message_id": "a" * 32}, MessageRef("a" * 32), None, 5])
+@pytest.mark.parametrize(
+    "messages", ["a" * 32, b"a", {"message_id": "a" * 32}, MessageRef("a" * 32), None, 5]
+)
 def test_a_single_id_in_place_of_a_list_is_an_error(world: World, messages: object) -> None:
     with pytest.raises(ValueError, match="list"):
         world.hook(REST_JSON).cancel_messages(messages)
@@ -368,9 +370,7 @@ def test_time_spent_on_reading_the_list_counts_against_the_deadline(
         late = 60.0
         yield ids[1]
 
-    monkeypatch.setattr(
-        "airflow_provider_smscancel.hooks.base.time.monotonic", lambda: clock() + late
-    )
+    monkeypatch.setattr("airflow_provider_smscancel.hooks.base.time.monotonic", lambda: clock() + late)
     results = list(hook.cancel_messages(slowly(), deadline=30))
     assert [result.outcome for result in results] == [Outcome.NOT_ATTEMPTED] * 2
 

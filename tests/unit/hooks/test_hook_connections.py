@@ -13,6 +13,7 @@ from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.clickatell import ClickatellHook
 from airflow_provider_smscancel.hooks.esendex import EsendexHook
 
+
 def rest(world: World, **fields: Any) -> Any:
     return world.connected("clickatell", {"host": world.url, "password": TOKEN, **fields})
 
@@ -101,7 +102,9 @@ def test_an_empty_host_of_esendex_leads_to_the_vendor(world: World) -> None:
     assert world.connected("esendex", {}).gateway.base_url == "https://messaging.esendex.us"
 
 
-@pytest.mark.parametrize("fields", [{"host": "http://gateway.invalid"}, {"host": "a.invalid", "schema": "http"}])
+@pytest.mark.parametrize(
+    "fields", [{"host": "http://gateway.invalid"}, {"host": "a.invalid", "schema": "http"}]
+)
 def test_plain_http_is_refused_unless_the_host_is_loopback(world: World, fields: dict[str, Any]) -> None:
     text = refusal_of(world.connected("clickatell", {"password": TOKEN, **fields}))
     assert "host" in text
@@ -109,7 +112,8 @@ def test_plain_http_is_refused_unless_the_host_is_loopback(world: World, fields:
 
 
 @pytest.mark.parametrize(
-    "host", ["http://127.0.0.1@gateway.invalid", "http://127.0.0.1.gateway.invalid", "http://localhost.invalid"]
+    "host",
+    ["http://127.0.0.1@gateway.invalid", "http://127.0.0.1.gateway.invalid", "http://localhost.invalid"],
 )
 def test_plain_http_to_what_only_looks_like_loopback_is_refused(world: World, host: str) -> None:
     refusal_of(world.connected("clickatell", {"password": TOKEN, "host": host}))
@@ -142,7 +146,9 @@ def test_a_connection_uri_works(world: World, monkeypatch: pytest.MonkeyPatch) -
 def test_a_connection_made_from_a_uri_works(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.models.connection import Connection as StoredConnection
 
-    stored = StoredConnection(uri=f"esendex://:{LICENCE_KEY}@127.0.0.1:8099/http?request_format=soap&timeout=0.5")
+    stored = StoredConnection(
+        uri=f"esendex://:{LICENCE_KEY}@127.0.0.1:8099/http?request_format=soap&timeout=0.5"
+    )
     monkeypatch.setattr(EsendexHook, "get_connection", lambda *_: stored)
     hook = EsendexHook()
     assert hook.settings.base_url == "http://127.0.0.1:8099"
@@ -167,7 +173,9 @@ def test_the_defaults_of_esendex(world: World) -> None:
 
 
 @pytest.mark.parametrize("extra", [None, "", "  ", "{}", "null"])
-def test_an_empty_extra_means_the_defaults(world: World, extra: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_extra_means_the_defaults(
+    world: World, extra: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = Connection(conn_id="c", conn_type="clickatell", password=TOKEN, extra=extra)
     monkeypatch.setattr(ClickatellHook, "get_connection", lambda *_: connection)
     assert ClickatellHook().settings.timeout == 10

@@ -53,7 +53,12 @@ def test_a_form_has_a_widget_for_each_extra_field(hook_class: type[SmsGatewayHoo
     widgets = hook_class.get_connection_form_widgets()
     fields = {each.name: each for each in hook_class.connection_kind().extra_fields}
     assert list(widgets) == list(fields)
-    expected = {"choice": "SelectField", "text": "StringField", "number": "DecimalField", "integer": "IntegerField"}
+    expected = {
+        "choice": "SelectField",
+        "text": "StringField",
+        "number": "DecimalField",
+        "integer": "IntegerField",
+    }
     for name, drawn in widgets.items():
         assert drawn.kind == expected[fields[name].kind]
         assert drawn.arguments == (fields[name].label,)

@@ -147,9 +147,7 @@ def test_a_refusal_for_good_is_raised_with_its_code(
 
 
 @every_service
-def test_a_malformed_id_is_told_without_its_text_and_nothing_is_asked(
-    world: World, service: Service
-) -> None:
+def test_a_malformed_id_is_told_without_its_text_and_nothing_is_asked(world: World, service: Service) -> None:
     with pytest.raises(ValueError, match="Nothing was asked") as caught:
         world.hook(service).get_message_status(**{service.id_type: "+27 82 555 0123"})
     assert "0123" not in str(caught.value)

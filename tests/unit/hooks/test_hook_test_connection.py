@@ -77,9 +77,7 @@ LOCKED_OUT = {
 
 
 @pytest.mark.parametrize("service", LOCKED_OUT, ids=str)
-def test_an_ip_lockdown(
-    world: World, neighbour: Callable[..., Neighbour], service: Service
-) -> None:
+def test_an_ip_lockdown(world: World, neighbour: Callable[..., Neighbour], service: Service) -> None:
     said = problem(world.hook(service, url=neighbour(LOCKED_OUT[service]).url))
     assert "IP lockdown" in said
     assert "address" in said
@@ -107,9 +105,7 @@ def test_a_refused_connection(world: World, service: Service) -> None:
 @one_of_each
 def test_a_gateway_that_says_nothing(world: World, service: Service) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        hook = world.hook(
-            service, url=f"http://127.0.0.1:{silent.getsockname()[1]}", extra={"timeout": 0.2}
-        )
+        hook = world.hook(service, url=f"http://127.0.0.1:{silent.getsockname()[1]}", extra={"timeout": 0.2})
         said = problem(hook)
     assert "in time" in said
     assert "0.2 s" in said

@@ -374,7 +374,7 @@ def test_a_warning_says_how_many_will_leave_before_their_turn(seed: Seed, play: 
     assert warning[0] == "warning"
     assert warning[2] == 0
     assert "requests_per_second" in warning[1]
-    assert 18 <= int(warning[1].split()[1]) <= 21
+    assert 19 <= int(warning[1].split()[1]) < 30  # of 30, five a second, in two seconds at most
 
 
 def test_no_such_warning_when_there_is_time_enough(seed: Seed, play: Play) -> None:

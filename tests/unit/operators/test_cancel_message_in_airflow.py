@@ -35,7 +35,8 @@ def database() -> None:
 
 
 def register(dag: DAG) -> None:
-    """Let Airflow know a DAG that is in no file, as its DAG processor would."""
+    """Let Airflow know a DAG that is in no file, and its assets, as its DAG processor would."""
+    from airflow.models.asset import AssetActive, AssetModel
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
@@ -47,6 +48,11 @@ def register(dag: DAG) -> None:
         session.flush()
         session.merge(DagModel(dag_id=dag.dag_id, bundle_name="testing", fileloc=__file__))
         session.flush()
+        for task in dag.tasks:
+            for asset in task.outlets:
+                session.add(AssetModel(name=asset.name, uri=asset.uri, group="asset", extra={}))
+                session.flush()
+                session.add(AssetActive.for_asset(asset))
         SerializedDagModel.write_dag(
             LazyDeserializedDAG.from_dag(dag), bundle_name="testing", session=session
         )
@@ -85,8 +91,12 @@ def named(task_id: str, map_index: int) -> str:
 def test_text_fields_are_rendered_and_their_texts_are_understood(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed
 ) -> None:
-    from airflow.sdk import DAG, task
+    from airflow.sdk import DAG, Asset, task
 
+    def prepare(context: Any) -> None:
+        context["outlet_events"][asset].extra["stopped"] = "all of them"
+
+    asset = Asset("campaign://spring")
     ids, more, surveyed, mapped = seed(3), seed(2), seed(2), seed(2)
     (tmp_path / "spring.csv").write_text("\n".join(["message_id", *more]))
     params = {"conn": "sms", "ids": ids, "no_manifest": "", "name": "spring", "most": 3, "dry": False}
@@ -108,7 +118,12 @@ def test_text_fields_are_rendered_and_their_texts_are_understood(
             task_id="from_manifest", sms_conn_id="sms", manifest=f"{tmp_path}/{{{{ params.name }}}}.csv"
         )
         CancelMessageOperator(
-            task_id="surveyed", sms_conn_id="sms", message_ids=surveyed, dry_run="{{ 1 == 1 }}"
+            task_id="surveyed",
+            sms_conn_id="sms",
+            message_ids=surveyed,
+            dry_run="{{ 1 == 1 }}",
+            outlets=[asset],
+            pre_execute=prepare,
         )
 
         @task
@@ -139,6 +154,17 @@ def test_text_fields_are_rendered_and_their_texts_are_understood(
     assert summaries["surveyed"]["states"]["pending"] == 2
     assert final_outcomes(summaries["from_text"]["report"]) == dict.fromkeys(ids, "cancelled")
     assert "too_many" not in summaries
+    assert events_of("rendered") == [{}]  # a survey has stopped nothing
+
+
+def events_of(dag_id: str) -> list[dict[str, Any]]:
+    """Read what a DAG's tasks said about their outlets."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return list(session.scalars(select(AssetEvent.extra).where(AssetEvent.source_dag_id == dag_id)))
 
 
 def test_native_rendering_hands_over_lists_flags_and_numbers(

@@ -1,0 +1,99 @@
+"""Splits a campaign, so that several workers can stop it side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from datetime import UTC, datetime
+from hashlib import blake2b
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, Protocol, Self
+
+from airflow_provider_smscancel.campaigns.manifests import read_manifest
+from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
+from airflow_provider_smscancel.gateways.base import IdType
+
+MOST_SHARDS = 1000
+_CASELESS = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+class ShardFolder(Protocol):
+    """What is needed of a path: ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both offer it."""
+
+    def __truediv__(self, name: str) -> Self: ...
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...  # noqa: D102
+
+
+class _AnyId:
+    """Takes any id: which gateway's they are is for the one who cancels to say."""
+
+    name = "any"
+
+    def id_error(self, message_id: str, id_type: IdType) -> str | None:
+        return None if message_id else "the id is empty"
+
+    def canonical_id(self, message_id: str, id_type: IdType) -> str:
+        return message_id.lower() if _CASELESS.fullmatch(message_id) else message_id
+
+
+def split_manifest(
+    path: str | PathLike[str] | ShardFolder, shards: int, folder: str | PathLike[str] | ShardFolder
+) -> list[str]:
+    """Split a manifest into shards for tasks that run side by side.
+
+    A message goes to a shard by a hash of its id, so that the same list is always split alike and duplicates fall together.
+    Each shard is in order of urgency: without a date first, then the earliest. Rows that name no message go to the first
+    shard, as rows with an empty id, so that they are counted there.
+
+    :param path: the manifest: an absolute path or URL, or a path object (Airflow's ``ObjectStoragePath``, say).
+    :param shards: how many, from 1 to 1000.
+    :param folder: where to write them; made if it is missing.
+    :return: the paths of the shards, as text, ``shards`` of them; a shard may have no message.
+    :raises ValueError: a wrong number of shards, or a manifest that can not be read; nothing was written.
+    """
+    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
+        raise ValueError(f"shards must be a whole number from 1 to {MOST_SHARDS}.")
+    campaign = Campaign(_AnyId())
+    read_manifest(campaign, _open(path))
+    members: list[list[int]] = [[] for _ in range(shards)]
+    for index in sorted(range(len(campaign)), key=campaign.due.__getitem__):
+        members[_shard_of(campaign.ids[index], shards)].append(index)
+    target = _open(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    return [_write(target, number, shards, campaign, some) for number, some in enumerate(members)]
+
+
+def _open(path: str | PathLike[str] | ShardFolder) -> Any:
+    if isinstance(path, str) and "://" in path:
+        from upath import UPath  # comes with Airflow; a local path needs none of it
+
+        return UPath(path)
+    return Path(path) if isinstance(path, str) else path
+
+
+def _shard_of(message_id: str, shards: int) -> int:
+    key = _AnyId().canonical_id(message_id, IdType.MESSAGE_ID)
+    return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % shards
+
+
+def _write(folder: ShardFolder, number: int, shards: int, campaign: Campaign, members: list[int]) -> str:
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["message_id", "scheduled_at"])
+    if number == 0:
+        # A second column that is not empty keeps such a row from counting as the blank end of a spreadsheet's export.
+        rows.writerows(["", row.position] for row in campaign.rejected)
+    for index in members:
+        due = campaign.due[index]
+        rows.writerow(
+            [campaign.ids[index], "" if due == UNDATED else datetime.fromtimestamp(due, UTC).isoformat()]
+        )
+    path = folder / f"shard-{number:04d}-of-{shards:04d}.csv"
+    with path.open("wb") as file:
+        file.write(text.getvalue().encode())
+    return str(path)
