@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, AirflowException, Param, task
+
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
 try:
@@ -37,7 +38,7 @@ with DAG(
     description="Stop an SMS campaign now: trigger with the ids or a manifest.",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     # A person must not have to find the pause button first.
     is_paused_upon_creation=False,

@@ -8,9 +8,12 @@ that reaches nobody, such as the one that the United Kingdom reserves for drama 
 from __future__ import annotations
 
 import csv
-from datetime import datetime, timedelta, timezone
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath, Param, task
+
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
 RECIPIENTS_PER_REQUEST = 50
@@ -21,7 +24,7 @@ with DAG(
     description="Schedule a campaign a day ahead, cancel it, and check that every message is stopped.",
     doc_md=__doc__,
     schedule=None,
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     tags=["sms", "cancel", "rehearsal"],
     params={
@@ -35,7 +38,8 @@ with DAG(
             description="Four digits are put behind it for each recipient.",
         ),
         "folder": Param(
-            "/tmp/smscancel",  # noqa: S108 - a default to try it with; a team names its bucket
+            # To try it with, on one machine: a team names its bucket.
+            str(Path(tempfile.gettempdir()) / "smscancel-rehearsal"),
             type="string",
             title="Folder",
             description="Absolute path or URL: the manifest and the report are written here.",
@@ -48,7 +52,7 @@ with DAG(
         """Schedule the campaign for this time tomorrow, and write its manifest."""
         params = params or {}
         hook = BaseHook.get_hook(params["connection"])
-        scheduled_at = datetime.now(timezone.utc) + timedelta(days=1)
+        scheduled_at = datetime.now(UTC) + timedelta(days=1)
         numbers = [f"{params['number_prefix']}{n:04d}" for n in range(params["count"])]
         folder = ObjectStoragePath(params["folder"])
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
         nothing must be sent.
     """
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
     except ImportError:
         raise SourceError(
             "manifest: Parquet needs pyarrow: pip install 'airflow-provider-smscancel[parquet]', or use CSV or JSON Lines."
@@ -30,11 +30,13 @@ def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise SourceError(f"manifest {shown} can't be opened: {error.strerror or type(error).__name__}") from None
+        raise SourceError(
+            f"manifest {shown} can't be opened: {error.strerror or type(error).__name__}"
+        ) from None
     with file:
         try:
-            table = pyarrow.parquet.ParquetFile(file)
-        except (pyarrow.ArrowException, OSError):
+            table = ParquetFile(file)
+        except (pa.ArrowException, OSError):
             raise SourceError(f"manifest {shown} is not a Parquet file that can be read.") from None
         names = {name.strip().lower(): name for name in table.schema_arrow.names}
         if "message_id" not in names:
@@ -42,7 +44,7 @@ def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
         columns = [names[name] for name in ("message_id", "scheduled_at") if name in names]
         try:
             _read_batches(campaign, table, columns)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             campaign.reject(
                 "the last rows",
                 f"the file breaks off ({type(error).__name__}): what follows was not read. Mend the file and run it again",

@@ -221,9 +221,8 @@ class StopCase:
         return Settled(Outcome.NOT_FOUND, verdict.code, verdict.detail)
 
     def _after_unsure(self, verdict: Verdict, now: float) -> Step:
-        self._maybe_acted = (
-            True  # "reporting delayed": it may have been this stop that a later status tells of
-        )
+        # "Reporting delayed": it may be this very stop that a later status tells of.
+        self._maybe_acted = True
         if self._first_unsure is None:
             self._first_unsure = now
         elif not self._known and now - self._first_unsure >= UNSURE_APART_S:

@@ -127,11 +127,9 @@ def test_a_campaign_of_nothing_but_rejected_rows_ends() -> None:
 
 def test_a_refused_account_is_raised_after_everything_was_handed_over_and_once() -> None:
     stream = a_stream(5, lambda _: rest_error(401, "001"))
-    results = []
+    assert [next(stream).outcome for _ in range(5)] == [Outcome.NOT_ATTEMPTED] * 5
     with pytest.raises(Refused, match="001"):
-        for result in stream:
-            results.append(result.outcome)  # noqa: PERF401 - what came before the error is what counts
-    assert results == [Outcome.NOT_ATTEMPTED] * 5
+        next(stream)
     assert list(stream) == []
 
 
@@ -151,11 +149,9 @@ def test_what_breaks_the_run_is_raised_after_everything_was_handed_over() -> Non
         return RuntimeError("a defect") if next(calls) == 2 else cancels_all(call)
 
     stream = a_stream(8, script, concurrency=1)
-    outcomes = []
+    outcomes = [next(stream).outcome for _ in range(8)]
     with pytest.raises(RuntimeError, match="a defect"):
-        for result in stream:
-            outcomes.append(result.outcome)  # noqa: PERF401 - what came before the error is what counts
-    assert len(outcomes) == 8
+        next(stream)
     assert outcomes.count(Outcome.CANCELLED) == 2
     assert outcomes.count(Outcome.UNCONFIRMED) == 1  # it had left when the defect showed
     assert outcomes.count(Outcome.NOT_ATTEMPTED) == 5

@@ -379,10 +379,10 @@ def test_time_spent_on_reading_the_list_counts_against_the_deadline(
 def test_the_refusal_of_the_account_comes_after_the_last_result(world: World, service: Service) -> None:
     ids = place(world, service, 5)
     hook = world.connected("clickatell", {"host": world.url, **service.wrong})
-    results = []
+    stream = hook.cancel_messages(ids, id_type=service.id_type)
+    results = [next(stream) for _ in ids]
     with pytest.raises(SmsGatewayAuthError, match="gateway_under_test"):
-        for result in hook.cancel_messages(ids, id_type=service.id_type):
-            results.append(result)  # noqa: PERF402 - the results before the error are what counts
+        next(stream)
     assert sorted(result.message_id for result in results) == sorted(ids)
     assert {result.outcome for result in results} == {Outcome.NOT_ATTEMPTED}
     assert asked(world) == 0
@@ -464,9 +464,8 @@ def test_closing_the_iterator_ends_the_run(world: World, logged: Callable[..., l
 def test_the_end_of_a_with_block_ends_the_run(world: World, logged: Callable[..., list[str]]) -> None:
     hook, ids = slow_campaign(world)
     logged(hook)
-    with pytest.raises(KeyError), hook.cancel_messages(ids, max_concurrency=2) as stream:
+    with hook.cancel_messages(ids, max_concurrency=2) as stream:
         next(stream)
-        raise KeyError("a mistake of the caller's")
     check_left(world, logged(hook), len(ids), read=1)
 
 
