@@ -287,3 +287,10 @@ def test_one_that_was_never_made_whole_goes_quietly() -> None:
     del_ = ResultStream.__new__(ResultStream)
     del del_
     gc.collect()
+
+
+def test_after_leaving_there_is_nothing_more_not_even_a_refused_account() -> None:
+    stream = a_stream(5, lambda _: rest_error(401, "001"))
+    next(stream)
+    stream.close()
+    assert list(stream) == []

@@ -209,3 +209,13 @@ def test_every_form_of_a_secret_is_masked_before_anything_is_sent(
     world.hook(service, password=secret).get_conn()
     assert set(secret_forms(secret)) <= masked
     assert world.calls() == {}
+
+
+def test_a_secret_is_masked_also_when_the_connection_turns_out_wrong(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: set[str] = set()
+    monkeypatch.setattr("airflow_provider_smscancel.hooks.base.mask_secret", masked.add)
+    with pytest.raises(ValueError, match="timeout"):
+        world.hook(REST_JSON, extra={"timeout": "never"}).get_conn()
+    assert TOKEN in masked
