@@ -417,7 +417,6 @@ class SmsGatewayHook(BaseHook):
 
 _ERRORS: Mapping[Finding, type[SmsGatewayError]] = {
     Finding.REFUSED: SmsGatewayRefused,
-    Finding.UNKNOWN_ID: SmsGatewayRefused,
     Finding.UNREADABLE: SmsGatewayProtocolError,
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from airflow_provider_smscancel._airflow import AirflowException, AirflowFailException
+from airflow_provider_smscancel._airflow import AirflowException, AirflowFailException, AirflowSkipException
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -102,7 +102,7 @@ class Played:
     def failed_retryably(self) -> str:
         """Say why the task failed, having checked that Airflow retries it."""
         assert isinstance(self.error, AirflowException), self.error
-        assert not isinstance(self.error, AirflowFailException)
+        assert not isinstance(self.error, AirflowFailException | AirflowSkipException)
         return str(self.error)
 
     def refused_before_anything(self) -> str:

@@ -203,7 +203,8 @@ class Neighbour:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # head and body in one piece, or each answer waits for an acknowledgement of the head
+            # Head and body in one piece, or each answer waits for an acknowledgement of the head.
+            wbufsize = -1
 
             def handle_one_request(self) -> None:
                 with contextlib.suppress(OSError):

@@ -161,6 +161,7 @@ def test_a_retry_asks_only_for_what_is_open(
     assert second.summary["total"] == 10
     assert sorted(row["message_id"] for row in second.not_stopped) == sorted(late)
     second.failed_for_good()
+    assert {row["message_id"] for row in read_report(folder) if row["try"] == 2} == set(doubtful)
     assert final_outcomes(folder) == {
         **dict.fromkeys([*good, *doubtful], "cancelled"),
         **dict.fromkeys(late, "too_late"),
@@ -213,6 +214,16 @@ def test_the_word_cancelled_is_ours_in_a_later_try(folder: Path, seed: Seed, pla
         FakeTask(try_number=2), sms_conn_id="sms_esendex", message_ids=[message_id], report_path=str(folder)
     )
     assert later.outcomes == {"cancelled": 1}
+
+
+def test_the_word_cancelled_is_ours_where_an_earlier_run_has_left_a_report(
+    folder: Path, seed: Seed, play: Play
+) -> None:
+    ids = seed(1, gateway=ESENDEX)
+    play(sms_conn_id="sms_esendex", message_ids=ids, report_path=str(folder))
+    gone = seed(1, gateway=ESENDEX, state="cancelled")
+    again = play(sms_conn_id="sms_esendex", message_ids=[*ids, *gone], report_path=str(folder))
+    assert again.outcomes == {"cancelled": 2}
 
 
 @pytest.mark.parametrize(
