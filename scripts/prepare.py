@@ -41,7 +41,7 @@ def project() -> dict[str, Any]:
 
 
 def development_requirements() -> list[str]:
-    """List what .venv holds besides the package and its extra ``sandbox``, which the group names by itself."""
+    """List what .venv holds besides the package and its extras, which the group names by itself."""
     described = project()
     own_name = described["project"]["name"]
     return [each for each in described["dependency-groups"]["dev"] if not each.startswith(own_name)]
@@ -109,7 +109,7 @@ def attempt(*command: str | Path) -> bool:
 
 def install() -> bool:
     """Install the package as editable, and the tools, in the pinned versions: by uv, which is quick, else by pip."""
-    what = ["-e", f"{ROOT}[sandbox]", *development_requirements()]
+    what = ["-e", f"{ROOT}[parquet,sandbox]", *development_requirements()]
     pip: list[str | Path] = [
         VENV_PYTHON,
         "-m",

@@ -6,6 +6,7 @@ Usage: ``.venv/bin/python scripts/refresh_constraints.py [requirement …]``.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -54,7 +55,7 @@ def main() -> None:
         "editables",
         "uv",
         *described["project"]["dependencies"],
-        *described["project"]["optional-dependencies"]["sandbox"],
+        *itertools.chain.from_iterable(described["project"]["optional-dependencies"].values()),
         *prepare.development_requirements(),
         *sys.argv[1:],
     ]

@@ -66,6 +66,10 @@ class Service:
     limits: Limits
 
 
+class _TooLateError(Exception):
+    """Ends an engine that still hands over when the counts are closed: a kill came with a million messages left."""
+
+
 class Job:
     """What stopping a campaign and surveying one have in common: run the engine, follow it, tell how it goes.
 
@@ -169,8 +173,9 @@ class Job:
     def _make_engine(self, deliver: Callable[[list[SettledMessage]], None]) -> Engine:
         def take(batch: list[SettledMessage]) -> None:
             # Here, in the engine's thread: a time limit raised into the waiting one must not tear a batch apart.
-            if not self._closed:
-                self._take(batch)
+            if self._closed:
+                raise _TooLateError  # the last moments are for writing, not for what nobody counts any more
+            self._take(batch)
             deliver(batch)
 
         limits = self.service.limits

@@ -1,4 +1,4 @@
-"""Manifests: files that name the messages of a campaign, as CSV or JSON Lines, plain or gzipped.
+"""Manifests: files that name the messages of a campaign, as CSV or JSON Lines, plain or gzipped, or as Parquet.
 
 Read as a stream, at a bounded cost in memory. One bad row never holds up the rest: it is rejected by its line. Only a file that
 is unusable as a whole is an error.
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from airflow_provider_smscancel.campaigns.manifest_lines import Lines, ManifestPath, shown_path
 from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.parquet import read_parquet
 from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError, is_no_value
 
 LONGEST_RECORD_LINES = 100
@@ -39,7 +40,9 @@ def read_manifest(campaign: Campaign, path: ManifestPath) -> None:
     - CSV: a header with the column ``message_id`` and perhaps ``scheduled_at``; separated by commas, semicolons or tabs.
     - JSON Lines: one object per line with the key ``message_id`` (a text) and perhaps ``scheduled_at``.
 
-    Both in UTF-8; what else is in a row is ignored. When reading breaks off, what was read counts, and a rejected row says that
+    - Parquet: a column ``message_id`` and perhaps ``scheduled_at``; its rows are named ``row N``.
+
+    Text in UTF-8; what else is in a row is ignored. When reading breaks off, what was read counts, and a rejected row says that
     the rest is missing.
 
     :param campaign: takes the ids. A manifest without rows leaves it as it was.
@@ -48,11 +51,14 @@ def read_manifest(campaign: Campaign, path: ManifestPath) -> None:
         sent. Mend the manifest, or the path to it, and run the task again.
     """
     name = path.name.lower()
+    if name.endswith(".parquet"):
+        read_parquet(campaign, path)
+        return
     gzipped = name.endswith(".gz")
     stem = name.removesuffix(".gz")
     if not stem.endswith((".csv", ".jsonl")):
         raise SourceError(
-            f"manifest {shown_path(path)}: its name must end with .csv, .csv.gz, .jsonl or .jsonl.gz"
+            f"manifest {shown_path(path)}: its name must end with .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet"
         )
     lines = Lines(path, gzipped=gzipped)
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_smscancel._airflow import (
     AirflowException,
@@ -35,6 +35,7 @@ from airflow_provider_smscancel.operators.parameters import (
     read_text,
 )
 from airflow_provider_smscancel.operators.report_folder import default_report_path, open_path
+from airflow_provider_smscancel.operators.sql_source import read_sql
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 if TYPE_CHECKING:
@@ -55,8 +56,15 @@ class CancelMessageOperator(BaseOperator):
     :param sms_conn_id: the connection; its type (``clickatell``, ``esendex``) picks the gateway. (templated)
     :param message_ids: the messages: a list of ids or of mappings (``message_id``, optional ``scheduled_at``), an
         XComArg, or text: a JSON list, a Python list, or ids separated by newlines, commas or blanks. (templated)
-    :param manifest: instead, an absolute path or object storage URL of a ``.csv`` or ``.jsonl`` file (each also
-        ``.gz``) with a column ``message_id`` and an optional one ``scheduled_at`` (ISO 8601 with a zone). (templated)
+    :param manifest: instead, an absolute path or object storage URL of a ``.csv`` or ``.jsonl`` file (each also ``.gz``),
+        or of a ``.parquet`` file (needs the extra ``parquet``), with a column ``message_id`` and an optional one
+        ``scheduled_at`` (ISO 8601 with a zone). (templated)
+    :param sql: instead, a query (or the name of a ``.sql`` file): its column ``message_id``, else its first, is the id; a column
+        ``scheduled_at`` is used if there. The rows are streamed, and the database connection is closed before the first
+        request. (templated)
+    :param sql_conn_id: the connection of the database that ``sql`` is run on. (templated)
+    :param parameters: of the query, in the style of the database's driver. They appear among the task's rendered fields: put no
+        secret in them. (templated)
     :param id_type: ``message_id``, or ``client_message_id`` on Clickatell's HTTP API. (templated)
     :param campaign: a name for logs and the summary. (templated)
     :param report_path: folder (absolute path or URL) where the outcome of each message is written, and what a retry resumes
@@ -79,6 +87,9 @@ class CancelMessageOperator(BaseOperator):
         "sms_conn_id",
         "message_ids",
         "manifest",
+        "sql",
+        "sql_conn_id",
+        "parameters",
         "id_type",
         "campaign",
         "report_path",
@@ -87,6 +98,8 @@ class CancelMessageOperator(BaseOperator):
         "fail_on",
         "dry_run",
     )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
     ui_color = "#fbe3d6"
 
     def __init__(
@@ -95,6 +108,9 @@ class CancelMessageOperator(BaseOperator):
         sms_conn_id: str,
         message_ids: Any = None,
         manifest: str | None = None,
+        sql: str | None = None,
+        sql_conn_id: str | None = None,
+        parameters: Mapping[str, Any] | Sequence[Any] | None = None,
         id_type: str = "message_id",
         campaign: str | None = None,
         report_path: str | None = None,
@@ -111,6 +127,9 @@ class CancelMessageOperator(BaseOperator):
         self.sms_conn_id = sms_conn_id
         self.message_ids = message_ids
         self.manifest = manifest
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.parameters = parameters
         self.id_type = id_type
         self.campaign = campaign
         self.report_path = report_path
@@ -183,12 +202,17 @@ class CancelMessageOperator(BaseOperator):
         return hook_class(conn_id)
 
     def _read_campaign(self, hook: SmsGatewayHook) -> Campaign:
-        source = one_source({"message_ids": self.message_ids, "manifest": self.manifest})
+        source = one_source({"message_ids": self.message_ids, "manifest": self.manifest, "sql": self.sql})
         limit = read_count("max_messages", self.max_messages)
         campaign = Campaign(hook.gateway, hook.check_id_type(self.id_type))
         if source == "manifest":
             manifest = read_text("manifest", self.manifest) or ""
             read_manifest(campaign, open_path("manifest", manifest))
+        elif source == "sql":
+            sql_conn_id = read_text("sql_conn_id", self.sql_conn_id)
+            if sql_conn_id is None:
+                raise ValueError("sql needs sql_conn_id: the connection of the database to run it on.")
+            read_sql(campaign, sql=str(self.sql), sql_conn_id=sql_conn_id, parameters=self.parameters)
         else:
             add_ids(campaign, self.message_ids, "message_ids")
         if limit is not None and campaign.total > limit:

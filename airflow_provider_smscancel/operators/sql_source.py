@@ -36,11 +36,18 @@ def read_sql(
         raise SourceError(
             f"sql_conn_id: connection {sql_conn_id!r} is not one of a database that SQL can be run on."
         )
-    engine = make_engine()
+    # An error of the database would show the parameters otherwise, and they may be phone numbers.
+    engine = make_engine({"hide_parameters": True})
     try:
         with engine.connect() as connection:
-            stream = connection.execution_options(stream_results=True, max_row_buffer=ROWS_AT_A_TIME)
-            result = stream.exec_driver_sql(sql, *([] if not parameters else [parameters]))
+            stream = connection.execution_options(
+                stream_results=True,
+                max_row_buffer=ROWS_AT_A_TIME,
+                no_parameters=True,  # without any, a percent sign in the query means itself
+            )
+            result = stream.exec_driver_sql(
+                sql, tuple(parameters) if isinstance(parameters, list) else parameters
+            )
             if not result.returns_rows:
                 raise SourceError("sql returned no rows to read: it must be one SELECT.")
             columns = [str(name).lower() for name in result.keys()]  # noqa: SIM118 - not a mapping

@@ -128,11 +128,11 @@ class AirflowStack:
         """End every process of every session that was started: first kindly, then not."""
         self._session.close()
         # Tasks are in process groups of their own, and workers outlive a scheduler that is only told to end.
-        everything = list(self._processes())
-        for process in everything:
+        for process in list(self._processes()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
-        psutil.wait_procs(everything, timeout=STOP_WITHIN_S)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not list(self._processes()), "all have ended", within_s=STOP_WITHIN_S)
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

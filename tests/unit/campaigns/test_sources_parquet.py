@@ -1,0 +1,95 @@
+"""Manifests in Parquet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_smscancel.campaigns.manifests import read_manifest
+from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
+from airflow_provider_smscancel.campaigns.sources import SourceError
+from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
+
+ONE, TWO = "a" * 32, "b" * 32
+WHEN = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def read(path: Path) -> Campaign:
+    campaign = Campaign(ClickatellRest(base_url="https://127.0.0.1", token="token-of-a-test"))
+    read_manifest(campaign, path)
+    return campaign
+
+
+def written(folder: Path, **columns: Any) -> Path:
+    path = folder / "campaign.PARQUET"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_ids_and_dates_are_read_and_other_columns_ignored(tmp_path: Path) -> None:
+    campaign = read(written(tmp_path, to=["x", "y"], message_id=[ONE, TWO], scheduled_at=[WHEN, None]))
+    assert campaign.ids == [ONE, TWO]
+    assert list(campaign.due) == [WHEN.timestamp(), UNDATED]
+
+
+def test_a_date_may_be_text(tmp_path: Path) -> None:
+    assert (
+        read(written(tmp_path, message_id=[ONE], scheduled_at=["2030-01-01T00:00:00Z"])).due[0]
+        == WHEN.timestamp()
+    )
+
+
+def test_rows_that_name_no_message_are_rejected_by_their_number(tmp_path: Path) -> None:
+    campaign = read(written(tmp_path, message_id=[ONE, None, "not one!", "nan"]))
+    assert campaign.ids == [ONE]
+    assert [row.position for row in campaign.rejected] == ["row 2", "row 3", "row 4"]
+
+
+def test_numbers_are_rejected_rather_than_guessed(tmp_path: Path) -> None:
+    assert "quote it" in read(written(tmp_path, message_id=[12345])).rejected[0].reason
+
+
+def test_many_batches_are_read_to_the_end(tmp_path: Path) -> None:
+    campaign = read(written(tmp_path, message_id=[f"{n:032x}" for n in range(50_001)]))
+    assert len(campaign) == 50_001
+
+
+def test_a_missing_column_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no column message_id"):
+        read(written(tmp_path, id=[ONE]))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"message_id\n" + ONE.encode()])
+def test_what_is_no_parquet_file_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "campaign.parquet"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="not a Parquet file"):
+        read(path)
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="can't be opened"):
+        read(tmp_path / "campaign.parquet")
+
+
+def test_rows_that_can_not_be_read_leave_a_rejected_row(tmp_path: Path) -> None:
+    path = written(tmp_path, message_id=[f"{n:032x}" for n in range(1000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + b"\0" * 2000 + whole[2200:])
+    campaign = read(path)
+    assert campaign.rejected[-1].position == "the last rows"
+    assert "breaks off" in campaign.rejected[-1].reason
+
+
+def test_without_pyarrow_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, message_id=[ONE])
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(SourceError, match=r"\[parquet\]"):
+        read(path)
