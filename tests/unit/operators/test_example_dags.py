@@ -1,0 +1,195 @@
+"""The example DAGs, each run as a team would run it. The kill switch and the rehearsal are run by the demo as well."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from sqlalchemy import create_engine, text
+from support.in_airflow import run
+from support.operating import Seed, states
+from support.postgres import postgres
+
+from airflow_provider_smscancel.sandbox.server import SandboxServer
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+DAGS = Path(__file__).resolve().parents[3] / "dags"
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Airflow warns about itself
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database() -> None:
+    """Make the tables of the home that conftest.py gave Airflow."""
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DAG]:
+    """Load an example as it stands, but for the waiting between tries."""
+
+    def load(name: str, **retries: Any) -> DAG:
+        spec = importlib.util.spec_from_file_location(name, DAGS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        dag: DAG = module.dag
+        for task in dag.tasks:
+            if not task.is_mapped:
+                task.retries = 0
+        return dag
+
+    return load
+
+
+def write_manifest(path: Path, ids: list[str]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["message_id"], *([message_id] for message_id in ids)])
+    return path
+
+
+# -- cancel_large_campaign ----------------------------------------------------------------------------------------------
+
+
+def large(
+    example: Callable[..., DAG], tmp_path: Path, ids: list[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    manifest = write_manifest(tmp_path / "campaign.csv", ids)
+    conf = {"connection": "sms", "manifest": str(manifest), "folder": str(tmp_path / "out")}
+    return run(example("cancel_large_campaign"), conf)
+
+
+def test_a_large_campaign_is_cancelled_over_shards_and_summed_up(
+    example: Callable[..., DAG], tmp_path: Path, sandbox: SandboxServer, seed: Seed
+) -> None:
+    ids = seed(60)
+    summaries, ended = large(example, tmp_path, [*ids, ids[0].upper()])
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["merge"]["total"] == 60
+    assert summaries["merge"]["outcomes"]["cancelled"] == 60
+    shards = [summary for task, summary in summaries.items() if task.startswith("cancel")]
+    assert len(shards) == 4
+    assert all(0 < summary["total"] < 60 for summary in shards)
+    assert states(sandbox, ids) == {"cancelled": 60}
+
+
+def test_a_large_campaign_with_one_message_too_late_is_a_failed_run(
+    example: Callable[..., DAG], tmp_path: Path, seed: Seed
+) -> None:
+    summaries, ended = large(example, tmp_path, [*seed(8), *seed(1, state="sent")])
+    assert ended["merge"] == "failed"
+    assert summaries["merge"]["outcomes"] | {"cancelled": 8, "too_late": 1} == summaries["merge"]["outcomes"]
+
+
+def test_a_small_campaign_leaves_shards_empty_and_succeeds(
+    example: Callable[..., DAG], tmp_path: Path, seed: Seed
+) -> None:
+    summaries, ended = large(example, tmp_path, seed(1))
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["merge"] == {
+        "shards": 4,
+        "total": 1,
+        "outcomes": summaries["merge"]["outcomes"] | {"cancelled": 1},
+    }
+
+
+# -- cancel_opted_out ---------------------------------------------------------------------------------------------------
+
+TABLES = """
+create table scheduled_messages (message_id text primary key, phone text, scheduled_at timestamptz,
+                                 cancel_outcome text, cancel_checked_at timestamptz);
+create table opt_outs (phone text);
+"""
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgres"])
+def test_people_who_opted_out_get_nothing_and_the_outcome_is_written_back(
+    database_kind: str,
+    example: Callable[..., DAG],
+    tmp_path: Path,
+    sandbox: SandboxServer,
+    seed: Seed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SMSCANCEL__REPORT_FOLDER", str(tmp_path / "reports"))
+    monkeypatch.setenv("AIRFLOW_CONN_CLICKATELL_DEFAULT", os.environ["AIRFLOW_CONN_SMS"])
+    if database_kind == "sqlite":
+        check_opted_out(
+            f"sqlite:///{tmp_path}/db", f"sqlite:///{tmp_path}/db", example, sandbox, seed, monkeypatch
+        )
+    else:
+        with postgres() as uri:
+            url = uri.replace("postgres://", "postgresql+psycopg://")
+            check_opted_out(uri, url, example, sandbox, seed, monkeypatch)
+
+
+def check_opted_out(
+    uri: str,
+    url: str,
+    example: Callable[..., DAG],
+    sandbox: SandboxServer,
+    seed: Seed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CAMPAIGNS", uri)
+    out, stay = seed(3), seed(2)
+    when = datetime(2030, 1, 1, tzinfo=UTC).isoformat()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in TABLES.split(";")[:2]:
+            connection.execute(text(statement))
+        for number, message_id in enumerate([*out, *stay]):
+            row = {"id": message_id, "phone": f"44{number}", "at": when}
+            connection.execute(
+                text(
+                    "insert into scheduled_messages (message_id, phone, scheduled_at) values (:id, :phone, :at)"
+                ),
+                row,
+            )
+            if message_id in out:
+                connection.execute(text("insert into opt_outs values (:phone)"), {"phone": row["phone"]})
+
+    summaries, ended = run(example("cancel_opted_out"))
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["cancel"]["outcomes"]["cancelled"] == 3
+    assert states(sandbox, out) == {"cancelled": 3}
+    assert states(sandbox, stay) == {"scheduled": 2}
+    with engine.begin() as connection:
+        rows = connection.execute(text("select message_id, cancel_outcome from scheduled_messages")).all()
+    assert dict(map(tuple, rows)) == {**dict.fromkeys(out, "cancelled"), **dict.fromkeys(stay)}
+
+    # An hour later there is nobody new: nothing is asked, and the run is green.
+    before = requests.get(f"{sandbox.url}/_sandbox/requests", timeout=10).json()
+    summaries, ended = run(example("cancel_opted_out"))
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["cancel"]["total"] == 0
+    assert requests.get(f"{sandbox.url}/_sandbox/requests", timeout=10).json() == before
+    engine.dispose()
+
+
+def test_a_query_that_fails_makes_the_hourly_run_fail(
+    example: Callable[..., DAG], tmp_path: Path, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SMSCANCEL__REPORT_FOLDER", str(tmp_path / "reports"))
+    monkeypatch.setenv("AIRFLOW_CONN_CLICKATELL_DEFAULT", os.environ["AIRFLOW_CONN_SMS"])
+    monkeypatch.setenv("AIRFLOW_CONN_CAMPAIGNS", f"sqlite:///{tmp_path}/db")
+    _, ended = run(example("cancel_opted_out"))
+    assert ended["cancel"] == "failed"
+    assert ended["write_back"] == "failed"
