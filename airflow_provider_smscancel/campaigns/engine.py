@@ -45,6 +45,8 @@ STRAY_REFUSALS = 5
 """How often one message may meet a refusal of an account that is in order, before it is left open."""
 ACCOUNT_CHECKS = 3
 CLOCK_TOLERANCE_S = 30.0
+ABSURD_SKEW_S = 10 * 366 * 86_400.0
+"""A gateway's clock that is off by more is no clock to go by."""
 CLOCK_CHECK_EVERY_S = 1.0
 FLUSH_EVERY_S = 0.05
 FLUSH_AT = 500
@@ -162,6 +164,7 @@ class Engine:
         self._holds: set[str] = set()
         self._out: list[SettledMessage] = []
         self._background: set[asyncio.Task[None]] = set()
+        self._probe_query = False
         self._prober: asyncio.Task[None] | None = None
         self.stats = stats
         self._end: RunEnd | None = None
@@ -329,6 +332,8 @@ class Engine:
             else:
                 verdict = self._gateway.read_status(message_id, id_type, answer)
             self._note_clock(answer)
+            if session is not None and verdict.finding is not Finding.SESSION:
+                self._sessions.works()
             self._on_verdict(job, verdict, session)
         del self._in_flight[slot]
 
@@ -388,17 +393,14 @@ class Engine:
         return None
 
     def _follow(self, job: Job, step: Settled | Again) -> None:
-        if isinstance(step, Again):
-            if self._health.down:
-                self._case(job.index).refund(job.verb)
-            self.stats.repeats += 1
-            self._push_later(job.index, step)
-        elif not step.in_doubt:
+        if isinstance(step, Settled) and not step.in_doubt:
             self._settle(job.index, step, self._case(job.index).attempts)
         elif self._health.down:
             # The gateway is down: that is not this message's fault, and the probing decides when to give up.
-            self._case(job.index).refund(job.verb)
-            self._push_later(job.index, Again(job.verb, 0.0, job.full))
+            self._push_later(job.index, self._case(job.index).while_down(job.verb))
+        elif isinstance(step, Again):
+            self.stats.repeats += 1
+            self._push_later(job.index, step)
         elif self._second_round:
             self._settle(job.index, step, self._case(job.index).attempts)
         else:
@@ -494,7 +496,11 @@ class Engine:
             if not self._sessions.ready:
                 return True
         await self._pacer.acquire()
-        job = self._queue.pop(self._now()) if self._end is None else None
+        if self._end is not None:
+            return False
+        # Stops and status queries take turns: answers to the one may be lost while the other works.
+        self._probe_query = not self._probe_query
+        job = (self._queue.pop_query() if self._probe_query else None) or self._queue.pop(self._now())
         if job is None:
             return False
         await self._exchange(PROBER, job)
@@ -502,7 +508,8 @@ class Engine:
 
     def _slow_down(self, verdict: Verdict) -> None:
         self.stats.throttled += 1
-        if self._health.busy_for(self._loop.time()) > self._limits.give_up_after_s:
+        patience_s = self._limits.give_up_after_s - self._health.busy_for(self._loop.time())
+        if patience_s < 0:
             log.error(
                 "%s has only asked to slow down: giving up. %d messages are open.",
                 self._gateway.label,
@@ -510,7 +517,9 @@ class Engine:
             )
             self.end(RunEnd.GATEWAY_DOWN)
         now = datetime.fromtimestamp(self._now(), UTC)
-        self._pacer.slow_down(retry_after_seconds(verdict.retry_after, now=now))
+        pause_s = retry_after_seconds(verdict.retry_after, now=now)
+        # No longer than the run would wait for the gateway anyway: then it is asked once more, and given up.
+        self._pacer.slow_down(pause_s if pause_s is None else max(0.0, min(pause_s, patience_s)))
 
     # -- the account ------------------------------------------------------------------------------------
 
@@ -589,6 +598,8 @@ class Engine:
             return
         # An HTTP date is in GMT, also when its zone is missing.
         skew_s = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)).timestamp() - self._wall()
+        if abs(skew_s) > ABSURD_SKEW_S:
+            return
         skew_s = skew_s if abs(skew_s) > CLOCK_TOLERANCE_S else 0.0
         if abs(skew_s - self._skew_s) > CLOCK_TOLERANCE_S:
             log.warning(

@@ -17,11 +17,10 @@ PROBE_EVERY_S = 5.0
 def is_an_answer(verdict: Verdict) -> bool:
     """Tell whether the gateway itself spoke.
 
-    A passing fault, or a page without any code of its own, says that it did not.
+    A passing fault, or a page that is none of its answers, says that it did not. A word of its own that proves nothing,
+    because it names another message, say, does not make it absent.
     """
-    if verdict.finding is Finding.FAULT:
-        return False
-    return not (verdict.finding is Finding.UNREADABLE and verdict.code is None)
+    return verdict.finding is not Finding.FAULT and not verdict.noise
 
 
 def may_be_about_one_message(verdict: Verdict) -> bool:

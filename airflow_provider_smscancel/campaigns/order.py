@@ -82,6 +82,10 @@ class WorkQueue:
                 return lane.popleft()
         return None
 
+    def pop_query(self) -> Job | None:
+        """Take a status query that waits, ahead of its turn."""
+        return self._queries.popleft() if self._queries else None
+
     def push(self, index: int, again: Again, now: float, requests_per_second: float) -> None:
         """Put a message back.
 

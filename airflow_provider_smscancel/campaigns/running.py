@@ -14,6 +14,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.campaigns.engine import Engine, RunEnd, SettledMessage, Transport
+from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable
+from airflow_provider_smscancel.transport.failure import TransportFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +99,11 @@ class BackgroundRun:
         try:
             async with self._open_transport() as transport:
                 return await self._engine.run(transport)
+        except TransportFailure as failure:
+            # Of opening the transport: a CA bundle or a proxy that the environment names and that is of no use.
+            error = SmsGatewayUnavailable(str(failure))
         except BaseException:
             self._engine.abandon()
             raise
+        self._engine.abandon()
+        raise error

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_USELESS_SESSIONS = 2
+"""After so many new sessions that were refused at once, none is opened any more: logins without end lock accounts."""
 PING_AFTER_S = 600.0
 """A session lasts 15 minutes from its last use; the vendor advises a ping about every ten."""
 
@@ -50,6 +52,8 @@ class SessionKeeper:
         self._attempts = 0
         self._failure: Exception | None = None
         self._enabled = gateway.uses_session
+        self._works = True
+        self._useless = 0
 
     @property
     def ready(self) -> bool:
@@ -89,8 +93,20 @@ class SessionKeeper:
 
     def expired(self, session: str | None) -> None:
         """Note that the gateway has called a session expired. A newer one, opened meanwhile, is kept."""
-        if session == self._session:
-            self._session = None
+        if session is None or session != self._session:
+            return
+        self._session = None
+        self._useless = 0 if self._works else self._useless + 1
+        if self._useless >= MOST_USELESS_SESSIONS:
+            self._enabled = False
+            log.warning(
+                "%s refuses the sessions that it has just opened: every request carries the credentials instead.",
+                self._gateway.label,
+            )
+
+    def works(self) -> None:
+        """Note that a request with the session was answered."""
+        self._works = True
 
     async def _refresh(self) -> None:
         if self._session is not None:
@@ -106,6 +122,7 @@ class SessionKeeper:
         found = self._gateway.read_login(answer)
         if isinstance(found, str):
             self._session = found
+            self._works = False
             return
         self._enabled = False
         if found.finding is Finding.ACCOUNT:

@@ -82,8 +82,8 @@ class Case(Protocol):
     def again(self) -> Again:
         """Begin another round, with a fresh allowance of requests."""
 
-    def refund(self, verb: Verb) -> None:
-        """Give back the allowance of one request that met a gateway that was down."""
+    def while_down(self, verb: Verb) -> Again:
+        """Give back the allowance of one request that met a gateway that was down, and say what to try next."""
 
     def give_up(self, why: str) -> Settled:
         """Say what is known when the run ends here."""
@@ -164,12 +164,17 @@ class StopCase:
         self._statuses_left = STATUSES_PER_ROUND
         return Again(Verb.STOP, 0.0)
 
-    def refund(self, verb: Verb) -> None:
-        """Give back the allowance of one request that met a gateway that was down."""
+    def while_down(self, verb: Verb) -> Again:
+        """Give back the allowance of one request that met a gateway that was down, and say what to try next.
+
+        Where a stop may have been acted upon, the two calls take turns: a gateway that loses the answers to one of them
+        may still answer the other.
+        """
         if verb is Verb.STOP:
             self._stops_left += 1
-        else:
-            self._statuses_left += 1
+            return Again(Verb.STATUS if self._maybe_acted else Verb.STOP, 0.0)
+        self._statuses_left += 1
+        return Again(Verb.STOP, 0.0)
 
     def interrupted(self, verb: Verb) -> None:
         """Note that a request was cut short."""
@@ -333,9 +338,10 @@ class StatusCase:
         self._left = STATUSES_PER_ROUND
         return Again(Verb.STATUS, 0.0)
 
-    def refund(self, verb: Verb) -> None:  # the protocol's shape
+    def while_down(self, verb: Verb) -> Again:  # the protocol's shape
         """Give back the allowance of one request that met a gateway that was down."""
         self._left += 1
+        return Again(Verb.STATUS, 0.0)
 
     def interrupted(self, verb: Verb) -> None:
         """Nothing was asked for that could have been acted upon."""

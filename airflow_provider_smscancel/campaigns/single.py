@@ -86,7 +86,10 @@ class Caller:
         of_the_fuller_call = step.verb is Verb.STATUS and step.full and gateway.has_full_status
         if verdict.finding is Finding.BUSY or (verdict.finding is Finding.ACCOUNT and not of_the_fuller_call):
             return self._asked_to_wait(case, step, verdict, allowance)
-        return case.after_answer(step.verb, verdict, self.clock())
+        following = case.after_answer(step.verb, verdict, self.clock())
+        if verdict.http_status == 503 and isinstance(following, Again):
+            return replace(following, delay_s=max(following.delay_s, self._wait_for(verdict, 0)))
+        return following
 
     def _asked_to_wait(
         self, case: StopCase, step: Again, verdict: Verdict, allowance: dict[Finding, int]
@@ -119,7 +122,7 @@ class Caller:
         :param read: reads the answer.
         :return: what was read; else the last verdict or failure.
         """
-        return self._repeat(request, read, is_worth_retrying)
+        return self._repeat(request, read, _is_worth_it)
 
     def ask_about_message(
         self, request: Request, read: Callable[[Answer], Verdict]
@@ -148,7 +151,7 @@ class Caller:
         :param read: reads the answer.
         :return: what was read; else the last verdict or failure.
         """
-        return self._repeat(request, read, lambda why: why is Finding.FAULT)
+        return self._repeat(request, read, _is_passing_fault)
 
     def send_once(
         self, request: Request, read: Callable[[Answer], Read]
@@ -158,13 +161,13 @@ class Caller:
         :param read: reads the answer.
         :return: what was read; else the last verdict or failure.
         """
-        return self._repeat(request, read, worth_repeating_send)
+        return self._repeat(request, read, _is_safe_to_repeat)
 
     def _repeat(
         self,
         request: Request,
         read: Callable[[Answer], Read],
-        worth_it: Callable[[TransportFailure | Finding], bool],
+        worth_it: Callable[[TransportFailure | Verdict], bool],
     ) -> Read | Verdict | TransportFailure:
         found: Read | Verdict | TransportFailure
         for attempt in range(MOST_TRIES):
@@ -172,9 +175,8 @@ class Caller:
                 found = read(self.send(request))
             except TransportFailure as failure:
                 found = failure
-            why = found.finding if isinstance(found, Verdict) else found
             last = attempt == MOST_TRIES - 1
-            if last or not isinstance(why, Finding | TransportFailure) or not worth_it(why):
+            if last or not isinstance(found, Verdict | TransportFailure) or not worth_it(found):
                 break
             self.sleep(self._wait_for(found if isinstance(found, Verdict) else None, attempt))
         return found
@@ -184,3 +186,18 @@ class Caller:
         if asked is not None:
             return min(asked, LONGEST_WAIT_S)
         return backoff_seconds(attempt, self.random)
+
+
+def _is_worth_it(found: TransportFailure | Verdict) -> bool:
+    return is_worth_retrying(found.finding if isinstance(found, Verdict) else found)
+
+
+def _is_passing_fault(found: TransportFailure | Verdict) -> bool:
+    return isinstance(found, Verdict) and found.finding is Finding.FAULT
+
+
+def _is_safe_to_repeat(found: TransportFailure | Verdict) -> bool:
+    """Tell whether a send may be repeated: it never left, or HTTP itself says 429 (an error 130 in a 200 does not)."""
+    if isinstance(found, Verdict):
+        return found.http_status == 429 and worth_repeating_send(found.finding)
+    return worth_repeating_send(found)

@@ -116,6 +116,8 @@ class Verdict:
     :param detail: one line for a person. Never holds a secret, a phone number, a message's text or raw bytes of the answer.
     :param retry_after: the ``Retry-After`` header as it came, or ``None``.
     :param http_status: the HTTP status of the answer.
+    :param noise: the body is none of this gateway's answers: a proxy's page, say. What the gateway itself says, though it
+        proves nothing about the message (it names another one, say), is no noise.
     """
 
     finding: Finding
@@ -123,6 +125,7 @@ class Verdict:
     detail: str = ""
     retry_after: str | None = None
     http_status: int | None = None
+    noise: bool = False
 
 
 @dataclass(frozen=True, slots=True)

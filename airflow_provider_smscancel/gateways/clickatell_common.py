@@ -29,13 +29,13 @@ DEFAULT_BASE_URL = "https://api.clickatell.com"
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Wider than the documented 32 hexadecimal characters, so that a campaign does not hang on such a detail."""
 
-_HEX_ID = re.compile(r"[0-9A-Fa-f]{32}")
+_HEX_ID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _NUMBER = re.compile(r"\+?[0-9]{1,20}")
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
 
 
 def canonical_message_id(message_id: str) -> str:
-    """Return an id of the gateway as it compares: 32 hexadecimal characters without regard to case."""
+    """Return an id of the gateway as it compares: 32 hexadecimal characters, or a GUID, without regard to case."""
     return message_id.lower() if _HEX_ID.fullmatch(message_id) else message_id
 
 

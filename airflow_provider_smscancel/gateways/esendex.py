@@ -606,6 +606,13 @@ def _read_keyless_status(
         return verdict_on(
             answer, Finding.UNKNOWN_ID, code, "Esendex does not know the id (SMSError 7 NotFound)"
         )
+    if cancelled and (sent or queued):
+        return verdict_on(
+            answer,
+            Finding.UNREADABLE,
+            None,
+            "Esendex calls the message cancelled, and sent or queued as well",
+        )
     if sent:
         return verdict_on(answer, Finding.SENT, "sent", "sent to the carrier")
     if queued:

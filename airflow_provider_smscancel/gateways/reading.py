@@ -7,6 +7,7 @@ they never let another exception out, and no text of theirs holds any of the ans
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
@@ -224,7 +225,7 @@ def http_fault(answer: Answer, *, gateway: str = "gateway") -> Verdict | None:
         detail = "HTTP 407: the proxy wants credentials of its own"
     else:
         detail = f"HTTP {status} without a {gateway} answer: a proxy, or the wrong host?"
-    return verdict_on(answer, Finding.UNREADABLE, detail=detail)
+    return replace(verdict_on(answer, Finding.UNREADABLE, detail=detail), noise=True)
 
 
 def not_an_answer(answer: Answer, *, gateway: str = "gateway") -> Verdict:
@@ -234,4 +235,4 @@ def not_an_answer(answer: Answer, *, gateway: str = "gateway") -> Verdict:
         return fault
     what = "something that is not" if answer.body.strip() else "an empty body in place of"
     detail = f"HTTP {answer.status} with {what} a {gateway} answer"
-    return verdict_on(answer, Finding.UNREADABLE, detail=detail)
+    return replace(verdict_on(answer, Finding.UNREADABLE, detail=detail), noise=True)

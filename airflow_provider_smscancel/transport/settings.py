@@ -159,6 +159,8 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
         )
     if not parts.hostname or any(c.isspace() or c in "\\%" or ord(c) < 32 for c in url):
         raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}")
+    if not url.isascii():
+        raise SettingsError(f"{name} must be plain ASCII: write an internationalised name in its xn-- form.")
     if parts.query or parts.fragment:
         raise SettingsError(f"{name} must not hold a query or a fragment: only scheme, host, port and path.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):

@@ -298,3 +298,8 @@ def test_any_host_gives_a_safe_base_url_or_an_error(host: str, port: int | None,
     assert "@" not in base_url.split("/")[2]
     assert "?" not in base_url
     assert "#" not in base_url
+
+
+def test_a_host_beyond_ascii_is_refused_by_name_of_the_field() -> None:
+    with pytest.raises(SettingsError, match="host must be plain ASCII"):
+        read(host="https://gätewäy.example")

@@ -942,3 +942,71 @@ def test_findings_that_no_gateway_gives_here_are_not_mistaken_for_success() -> N
 
     played = play(Odd(token="sandbox-token"), 3, stops_all, give_up_after_s=30)
     assert played.outcomes == {"unconfirmed": 3}
+
+
+# -- a gateway that answers, though not what was hoped for -----------------------------------------------------
+
+
+def test_a_gateway_that_answers_about_another_message_is_not_down() -> None:
+    """The vendor's own XML sample does so: the status decides for every message, and the run never pauses."""
+    acted: set[str] = set()
+
+    def script(call: Call) -> Answer:
+        if call.verb == "stop":
+            acted.add(call.message_id)
+            return rest_says(hex_id(999), "006")
+        return rest_says(call.message_id, "006" if call.message_id in acted else "011")
+
+    played = play(rest(), 100, script, give_up_after_s=30)
+    assert played.end is RunEnd.COMPLETE
+    assert played.outcomes == {"cancelled": 100}
+    assert len(played.calls) == 200
+
+
+def test_stops_that_are_acted_upon_but_never_answered_are_settled_by_their_status() -> None:
+    acted: set[str] = set()
+
+    def script(call: Call) -> Answer | Exception:
+        if call.verb == "stop":
+            acted.add(call.message_id)
+            return lost()
+        return rest_says(call.message_id, "006" if call.message_id in acted else "011")
+
+    for count in (1, 60):
+        acted.clear()
+        played = play(rest(), count, script, give_up_after_s=60)
+        assert played.outcomes == {"cancelled": count}, played.outcomes
+
+
+def test_answers_that_are_no_gateways_to_every_stop_are_settled_by_the_status() -> None:
+    def script(call: Call) -> Answer:
+        return page(405) if call.verb == "stop" else rest_says(call.message_id, "004")
+
+    played = play(rest(), 60, script, give_up_after_s=60)
+    assert played.outcomes == {"too_late": 60}
+
+
+def test_sessions_that_are_refused_as_soon_as_they_are_opened_give_way_to_the_credentials() -> None:
+    def script(call: Call) -> Answer:
+        if call.verb == "login":
+            return line("OK: 0123456789abcdef")
+        if call.session is not None:
+            return line("ERR: 005, Missing session ID")
+        return line(f"ID: {call.message_id} Status: 006")
+
+    played = play(http_api(), 20, script)
+    assert played.outcomes == {"cancelled": 20}
+    assert sum(call.verb == "login" for call in played.calls) <= 3
+
+
+def test_a_pause_that_the_gateway_asks_for_does_not_outlast_the_patience_with_it() -> None:
+    played = play(rest(), 5, lambda _: page(503, {"Retry-After": "100"}), give_up_after_s=5, concurrency=1)
+    assert played.end is RunEnd.GATEWAY_DOWN
+    assert max(call.at for call in played.calls) < 20
+
+
+def test_a_date_that_no_clock_shows_does_not_break_the_run() -> None:
+    absurd = {"Date": "Fri, 31 Dec 9999 23:59:59 -2359", "Retry-After": "1"}
+    answers = iter([rest_error(429, "130", absurd)])
+    played = play(rest(), 3, lambda call: next(answers, rest_says(call.message_id, "006")), concurrency=1)
+    assert played.outcomes == {"cancelled": 3}

@@ -196,3 +196,13 @@ def test_the_fingerprint_tells_gateways_and_kinds_of_ids_apart() -> None:
         campaign.add("abc", None, "item")
     assert by_message_id.fingerprint("h") != by_client_id.fingerprint("h")
     assert len(by_message_id.fingerprint("h")) == 32
+
+
+def test_guids_at_clickatell_are_one_message_in_either_case() -> None:
+    from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
+
+    campaign = Campaign(ClickatellRest(token="token-of-a-test"))
+    one = "1627aea5-8e0a-4371-9022-9b504344e724"
+    campaign.add(one, None, "item 1")
+    campaign.add(one.upper(), None, "item 2")
+    assert (campaign.ids, campaign.duplicates) == ([one], 1)

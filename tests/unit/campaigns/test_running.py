@@ -14,7 +14,9 @@ from airflow_provider_smscancel.campaigns import engine
 from airflow_provider_smscancel.campaigns.engine import Engine, Limits, RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.settlement import StopCase
+from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable
 from airflow_provider_smscancel.gateways.base import Answer
+from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
 
 LONG_S = 20.0
 """Longer than any of this takes: where it is reached, something hangs."""
@@ -181,3 +183,20 @@ def test_the_waiting_thread_has_no_event_loop() -> None:
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
     drain(run)
+
+
+def test_a_transport_that_can_not_be_opened_is_one_of_the_public_errors() -> None:
+    way = Way()
+    run = background(way, 3)
+
+    @contextlib.asynccontextmanager
+    async def closed() -> AsyncIterator[ScriptedTransport]:
+        raise TransportFailure(FailureKind.TLS, "the CA bundle cannot be read")
+        yield way.transport
+
+    run._open_transport = closed
+    run.start()
+    batch = run.next_batch(LONG_S)
+    assert [message.settled.outcome.value for message in batch or []] == ["not_attempted"] * 3
+    with pytest.raises(SmsGatewayUnavailable, match="CA bundle"):
+        run.next_batch(LONG_S)

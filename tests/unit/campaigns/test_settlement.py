@@ -343,8 +343,17 @@ def test_an_allowance_given_back_can_be_used() -> None:
     case = StopCase(lambda: 0.5)
     for _ in range(20):
         assert isinstance(feed(case, STOP, LOST, 0.0), Again)
-        case.refund(STOP)
+        case.while_down(STOP)
     assert case.attempts == 20
+
+
+def test_while_the_gateway_is_down_both_calls_take_turns_once_a_stop_may_have_been_acted_upon() -> None:
+    case = StopCase(lambda: 0.5)
+    feed(case, STOP, NEVER_LEFT, 0.0)
+    assert case.while_down(STOP).verb is STOP
+    feed(case, STOP, LOST, 0.0)
+    assert case.while_down(STOP).verb is STATUS
+    assert case.while_down(STATUS).verb is STOP
 
 
 # -- when the run ends first -------------------------------------------------------------------------------

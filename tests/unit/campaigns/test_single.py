@@ -403,3 +403,26 @@ def test_a_send_is_repeated_only_when_it_provably_had_no_effect(reply: Reply, ca
     request = rest().send(["27821230001"], "Hello", scheduled_at=None, client_message_id=None)
     caller.send_once(request, lambda answer: rest().read_send(["27821230001"], answer))
     assert seen == calls
+
+
+@pytest.mark.parametrize(
+    ("http_status", "calls"), [(200, 1), (400, 1), (429, MOST_TRIES)], ids=["200", "400", "429"]
+)
+def test_an_error_130_repeats_a_send_only_under_http_429(http_status: int, calls: int) -> None:
+    seen = 0
+
+    def send(_: Request) -> Answer:
+        nonlocal seen
+        seen += 1
+        return rest_error(http_status, "130")
+
+    request = rest().send(["27821230001"], "Hello", scheduled_at=None, client_message_id=None)
+    read = lambda answer: rest().read_send(["27821230001"], answer)  # noqa: E731
+    Caller(rest(), send, sleep=lambda _: None).send_once(request, read)
+    assert seen == calls
+
+
+def test_a_503_is_not_asked_again_before_it_allows() -> None:
+    line = Line(rest(), [page(503, {"Retry-After": "5"}), rest_says(OURS, "006")])
+    assert line.stop().outcome is Outcome.CANCELLED
+    assert line.waits == [5.0]

@@ -97,10 +97,10 @@ def test_the_name_tells_the_format(read_bytes, name, content):
 
 
 @pytest.mark.parametrize(
-    "name", ["m.txt", "m.json", "m.parquet", "m", "m.gz", "csv", "m.csv.zip", "m.csv.gz.gz"]
+    "name", ["m.txt", "m.json", "m.parquet.gz", "m", "m.gz", "csv", "m.csv.zip", "m.csv.gz.gz"]
 )
 def test_another_name_is_an_error_that_names_what_is_supported(read_bytes, name):
-    with pytest.raises(SourceError, match=r"\.csv, \.csv\.gz, \.jsonl or \.jsonl\.gz"):
+    with pytest.raises(SourceError, match=r"\.csv, \.csv\.gz, \.jsonl, \.jsonl\.gz or \.parquet"):
         read_bytes(CSV, name)
 
 
