@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GIVE_UP_AT_ONCE = 2000
+"""How many messages are handed over in one go while requests are still in flight."""
 GRACE_S = 2.0
 """How long what is in flight may still take once the run is told to end."""
 SECOND_ROUND_AFTER_S = 1.0
@@ -169,6 +171,7 @@ class Engine:
         self.stats = stats
         self._end: RunEnd | None = None
         self._crash: BaseException | None = None
+        self._never_asked: Settled | None = None
         self._finished = asyncio.Event()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -197,7 +200,10 @@ class Engine:
         workers = [self._spawn(self._work(slot)) for slot in range(count)]
         try:
             await self._finished.wait()
-            await self._let_finish(workers)
+            grace_ends = self._loop.time() + GRACE_S
+            if self._end is not RunEnd.COMPLETE:
+                await self._give_up_never_asked()
+            await self._let_finish(workers, grace_ends - self._loop.time())
         finally:
             for task in self._background:
                 task.cancel()
@@ -217,12 +223,22 @@ class Engine:
         """Hand over every message as open: the run could not even begin."""
         self._conclude(RunEnd.CRASHED)
 
-    async def _let_finish(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _give_up_never_asked(self) -> None:
+        """Hand over what no request was made about while what is in flight may still finish: after a kill, seconds count."""
+        flying = {job.index for job in self._in_flight.values()}
+        why = self._why(self._end or RunEnd.STOPPED)
+        for start in range(0, len(self._todo), GIVE_UP_AT_ONCE):
+            for index in self._todo[start : start + GIVE_UP_AT_ONCE]:
+                if not self._settled[index] and index not in self._cases and index not in flying:
+                    self._give_up_one(index, why)
+            await asyncio.sleep(0)
+
+    async def _let_finish(self, workers: list[asyncio.Task[None]], within_s: float) -> None:
         flying = [workers[slot] for slot in self._in_flight if slot >= 0]
         if self._prober is not None and PROBER in self._in_flight:
             flying.append(self._prober)
         if flying:
-            await asyncio.wait(flying, timeout=GRACE_S)
+            await asyncio.wait(flying, timeout=max(0.0, within_s))
 
     def _conclude(self, end: RunEnd) -> RunEnd:
         for job in self._in_flight.values():
@@ -234,18 +250,19 @@ class Engine:
         return end
 
     def _give_up_all(self, why: str) -> None:
-        # After a kill there are seconds left and perhaps a million messages: those never asked share one verdict.
-        never_asked: Settled | None = None
         for index in self._todo:
-            if self._settled[index]:
-                continue
-            case = self._cases.get(index)
-            if case is not None:
-                self._settle(index, case.give_up(why), case.attempts)
-                continue
-            if never_asked is None:
-                never_asked = self._make_case(index).give_up(why)
-            self._settle(index, never_asked, 0)
+            if not self._settled[index]:
+                self._give_up_one(index, why)
+
+    def _give_up_one(self, index: int, why: str) -> None:
+        case = self._cases.get(index)
+        if case is not None:
+            self._settle(index, case.give_up(why), case.attempts)
+            return
+        if self._never_asked is None:
+            # Perhaps a million times the same: made once.
+            self._never_asked = self._make_case(index).give_up(why)
+        self._settle(index, self._never_asked, 0)
 
     def _why(self, end: RunEnd) -> str:
         if end is RunEnd.GATEWAY_DOWN:

@@ -349,7 +349,7 @@ class CancelJob(Job):
         return self.tally.said()
 
     def _finish(self) -> None:
-        self._count_unheard()
+        unheard = self._count_unheard()
         self.summary = (
             self._summary_head()
             | {"outcomes": self.tally.outcomes(), "report": self._report, "report_error": None}
@@ -357,12 +357,12 @@ class CancelJob(Job):
         )
         if self._journal is not None:
             self._journal.close(self.summary, within_s=self._last_part_s())
-            self.summary["report_error"] = self._journal.error
+            self.summary["report_error"] = self._journal.error or unheard
         if self._journal is None or self._journal.error:
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
 
-    def _count_unheard(self) -> None:
+    def _count_unheard(self) -> str | None:
         """Count what a run that was cut short had no time to hand over, so that no message is missing in the counts."""
         unheard = self.campaign.total - self.tally.total
         if unheard > 0:
@@ -371,6 +371,8 @@ class CancelJob(Job):
                 "There was no time to write down what became of %d messages: a retry asks for them again.",
                 unheard,
             )
+            return f"there was no time to write down what became of {unheard} messages"
+        return None
 
     def _last_part_s(self) -> float:
         if self._hurry:

@@ -324,6 +324,8 @@ class Journal:
             self._write(name, "\n".join(lines) + "\n")
         except Exception as error:  # stores raise what they like
             self._refused(error)
+            # Somebody may have removed the folder: then it is made anew, with the file that says what it is about.
+            self._run_written = self._run_written and not isinstance(error, FileNotFoundError)
             # Perhaps half of it is there: the next attempt takes another name, and the same line twice does no harm.
             self._parts += 1
             return False

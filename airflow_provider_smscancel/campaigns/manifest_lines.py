@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Protocol
 
-from airflow_provider_smscancel.campaigns.sources import SourceError
+from airflow_provider_smscancel.campaigns.sources import SourceError, SourceUnavailable
 
 PIECE_BYTES = 256 * 1024
 LONGEST_LINE = 1024 * 1024
@@ -37,6 +37,17 @@ class ManifestPath(Protocol):
     def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
 
 
+_LASTING = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    ValueError,
+)
+"""What goes wrong again when a file is opened again. Anything else may be the store's or the network's passing trouble."""
+
+
 def shown_path(path: object) -> str:
     """Write a path for a person, on one line; of a URL without user, password and query, which may be secret."""
     text = str(path)
@@ -60,6 +71,8 @@ class Lines:
         """Of the line that was taken last, from 1."""
         self.broken: str | None = None
         """Why reading ended before the end of the file, or ``None``."""
+        self.store_failed = False
+        """Whether that was the store's doing: reading it again may get further."""
         self.shown = shown_path(path)
         self._again: deque[bytes | None] = deque()
         self._file = self._open(path)
@@ -91,10 +104,10 @@ class Lines:
             return path.open("rb")
         except Exception as error:  # stores raise what they like
             why = _why(error)
+            lasting = isinstance(error, _LASTING)
         # Outside of the handler, so that the store's own error is not attached: it may hold a signed URL.
-        raise SourceError(
-            f"manifest {self.shown}: can't be opened ({why}). Check that it is there and may be read"
-        )
+        text = f"manifest {self.shown}: can't be opened ({why}). Check that it is there and may be read"
+        raise SourceError(text) if lasting else SourceUnavailable(text)
 
     def _pieces(self) -> Iterator[bytes]:
         begun = False
@@ -103,15 +116,15 @@ class Lines:
                 piece = self._file.read(PIECE_BYTES)
             except Exception as error:  # stores raise what they like
                 self.broken = _why(error)
+                self.store_failed = not isinstance(error, _LASTING)
                 break
             if not piece:
                 return
             begun = True
             yield piece
         if not begun:
-            raise SourceError(
-                f"manifest {self.shown}: can't be read ({self.broken}). Check that it may be read, and try again"
-            )
+            text = f"manifest {self.shown}: can't be read ({self.broken}). Check that it may be read, and try again"
+            raise SourceUnavailable(text) if self.store_failed else SourceError(text)
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack gzip. The standard module discards what it has already unpacked when it meets a fault; this doesn't."""

@@ -68,6 +68,8 @@ def read_manifest(campaign: Campaign, path: ManifestPath) -> None:
             _read_json_lines(campaign, lines)
     finally:
         lines.close()
+    if lines.store_failed:
+        campaign.incomplete = f"manifest {lines.shown} was read to line {lines.number} only ({lines.broken})"
     if lines.broken is not None:
         campaign.reject(
             f"line {lines.number + 1}",

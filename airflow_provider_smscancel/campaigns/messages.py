@@ -72,6 +72,8 @@ class Campaign:
     """When each leaves, in seconds since 1970; :data:`UNDATED` when not known."""
     rejected: list[RejectedRow] = field(default_factory=list)
     duplicates: int = 0
+    incomplete: str | None = None
+    """Why the source was not read to its end though reading it again may get further, or ``None``."""
     look_alikes: Counter[str] = field(default_factory=Counter)
     """How many of the malformed ids have the form of another gateway's, by its label."""
     _index: dict[str, int] = field(default_factory=dict, repr=False)

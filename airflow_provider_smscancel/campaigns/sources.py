@@ -26,6 +26,13 @@ class SourceError(ValueError):
     """
 
 
+class SourceUnavailable(Exception):
+    """A source that can't be read now, and may be later: the store or the network failed. Nothing was sent.
+
+    What to do: run the task again.
+    """
+
+
 def is_blank(value: object) -> bool:
     """Say whether a source counts as not given: ``None``, or a text of nothing but blanks.
 

@@ -21,7 +21,7 @@ from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owne
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
-from airflow_provider_smscancel.campaigns.sources import add_ids
+from airflow_provider_smscancel.campaigns.sources import SourceUnavailable, add_ids
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.operators.parameters import (
     ON_EMPTY,
@@ -162,6 +162,8 @@ class CancelMessageOperator(BaseOperator):
         except ValueError as error:
             # A connection or a list that is wrong stays wrong: a retry would only repeat the error.
             raise AirflowFailException(_before_anything(str(error))) from None
+        except SourceUnavailable as error:
+            raise AirflowException(_before_anything(str(error))) from None
         self._job = job
         try:
             if isinstance(job, CancelJob):
@@ -301,6 +303,8 @@ class CancelMessageOperator(BaseOperator):
             raise AirflowException(
                 f"The report is not complete: {job.summary['report_error']}. {_counts(job)}"
             )
+        if job.campaign.incomplete is not None:
+            raise AirflowException(f"The {job.campaign.incomplete}. {_counts(job)} A retry reads it again.")
         bad = {outcome: count for outcome, count in job.tally.counts.items() if count and outcome in fail_on}
         if not bad:
             return
@@ -326,7 +330,7 @@ _ENDS = {
     RunEnd.COMPLETE: "The run was told to stop.",
     RunEnd.STOPPED: "The run was stopped before every message was asked.",
     RunEnd.DEADLINE: "The time limit (execution_timeout) was near before every message was asked.",
-    RunEnd.GATEWAY_DOWN: "The gateway gave no answer for too long (give_up_after) and the run ended.",
+    RunEnd.GATEWAY_DOWN: "The gateway gave no answer for too long (give_up_after), or until the last message's time had passed.",
     RunEnd.ACCOUNT_REFUSED: "The gateway refused the account.",
     RunEnd.CRASHED: "The run broke down.",
 }
@@ -338,7 +342,7 @@ def _counts(job: CancelJob) -> str:
 
 
 def _before_anything(text: str) -> str:
-    return text if "othing was sent" in text else f"{text} Nothing was sent."
+    return text if "othing was sent" in text else f"{text.rstrip('.')}. Nothing was sent."
 
 
 def _nothing_well_formed(campaign: Campaign, hook: SmsGatewayHook) -> str:

@@ -1010,3 +1010,32 @@ def test_a_date_that_no_clock_shows_does_not_break_the_run() -> None:
     answers = iter([rest_error(429, "130", absurd)])
     played = play(rest(), 3, lambda call: next(answers, rest_says(call.message_id, "006")), concurrency=1)
     assert played.outcomes == {"cancelled": 3}
+
+
+def test_what_was_never_asked_is_handed_over_while_what_is_in_flight_may_still_finish() -> None:
+    """After a kill, the time for a report begins at once, not when the last request has been cut."""
+    delivered: list[tuple[float, int]] = []
+
+    class Hanging:
+        async def send(self, request: Request) -> Answer:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        gateway = rest()
+        engine = Engine(
+            gateway,
+            campaign_of(gateway, 10_000),
+            list(range(10_000)),
+            limits=Limits(1000, 8),
+            make_case=lambda _: StopCase(lambda: 0.5),
+            deliver=lambda batch: delivered.append((loop.time(), len(batch))),
+            stats=RunStats(),
+        )
+        loop.call_later(1.0, engine.end, RunEnd.STOPPED)
+        await engine.run(Hanging())
+
+    virtual_time.run(main())
+    assert sum(count for _, count in delivered) == 10_000
+    assert sum(count for at, count in delivered if at < 1.5) == 10_000 - 8

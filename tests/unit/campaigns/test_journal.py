@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import pytest
 from support.scripted import campaign_of, esendex, hex_id, rest
+from support.waiting import wait_for
 
 from airflow_provider_smscancel.campaigns import journal as journal_module
 from airflow_provider_smscancel.campaigns.journal import CarriedOver, Identity, Journal, owner_of, report_line
@@ -541,3 +543,17 @@ def test_a_refusing_store_is_given_up_when_no_time_is_left_for_another_attempt(
     journal.add([result(1)])
     journal.close({}, within_s=LONG_S)
     assert "1 lines are not in the report" in str(journal.error)
+
+
+def test_a_folder_that_vanishes_is_made_anew_with_what_its_parts_are_about(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    journal = journal_in(folder)
+    journal.start("print")
+    journal.add([result(1)])
+    wait_for(lambda: list(folder.glob("part-*")), "the first part")
+    shutil.rmtree(folder)
+    journal.add([result(2)])
+    journal.close({}, within_s=20)
+    names = sorted(path.name.partition("-")[0] for path in folder.iterdir())
+    assert names == ["part", "run", "summary"]
+    assert journal.error is None

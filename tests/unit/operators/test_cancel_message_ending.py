@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import threading
 import time
@@ -15,9 +16,10 @@ import pytest
 from support.operating import FakeTask, Play, Seed, final_outcomes, read_report, requests_so_far, truth
 
 from airflow_provider_smscancel._airflow import AirflowException
-from airflow_provider_smscancel.campaigns import job
+from airflow_provider_smscancel.campaigns import job, manifest_lines
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
+from airflow_provider_smscancel.operators import cancel_message
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -279,8 +281,12 @@ def test_what_there_is_no_time_to_hand_over_is_counted_as_in_doubt(
     sandbox.state.latency = 3.0
     played = play(message_ids=seed(30), execute=killed_at(sandbox, 10))
     played.failed_retryably()
-    assert played.outcomes == {"unconfirmed": 30}
-    assert "30 messages" in played.told.said("error")
+    assert set(played.outcomes) == {
+        "unconfirmed",
+        "not_attempted",
+    }  # what was in flight, and what was never asked
+    assert sum(played.outcomes.values()) == 30
+    assert f"{played.outcomes['unconfirmed']} messages" in played.told.said("error")
 
 
 def test_a_defect_inside_fails_the_task_and_leaves_a_whole_report(
@@ -364,3 +370,58 @@ def test_the_log_tells_how_it_goes_every_few_seconds(
     assert "a second" in lines[-1]
     assert "cancelled " in lines[-1]
     assert lines[-1].rstrip(".").endswith("left")
+
+
+class StoreThatFails:
+    """A manifest whose store breaks down in the middle, once."""
+
+    name = "campaign.csv"
+
+    def __init__(self, content: bytes, good_reads: int) -> None:
+        self.content = content
+        self.good_reads = good_reads
+
+    def open(self, mode: str) -> io.RawIOBase:
+        assert mode == "rb"
+        store, content = self, io.BytesIO(self.content)
+
+        class File(io.RawIOBase):
+            def read(self, size: int = -1) -> bytes:
+                store.good_reads -= 1
+                if store.good_reads < 0:
+                    raise TimeoutError("the store took too long")
+                return content.read(size)
+
+        return File()
+
+
+def test_a_store_that_fails_while_the_manifest_is_read_makes_a_retry_that_reads_the_rest(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_lines, "PIECE_BYTES", 200)
+    ids = seed(20)
+    store = StoreThatFails("\n".join(["message_id", *ids]).encode(), good_reads=2)
+    opened = cancel_message.open_path
+    monkeypatch.setattr(
+        cancel_message, "open_path", lambda name, text: store if name == "manifest" else opened(name, text)
+    )
+    played = play(manifest="s3://bucket/campaign.csv", report_path=str(tmp_path))
+    played.failed_retryably()
+    assert 0 < played.outcomes["cancelled"] < 20
+    assert "A retry reads it again" in str(played.error)
+    store.good_reads = 1000
+    again = play(FakeTask(try_number=2), manifest="s3://bucket/campaign.csv", report_path=str(tmp_path))
+    assert again.error is None
+    assert again.outcomes == {"cancelled": 20}
+    assert requests_so_far(sandbox) == 20
+
+
+def test_a_store_that_can_not_be_reached_at_first_is_worth_a_retry(
+    play: Play, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StoreThatFails(b"message_id\n", good_reads=0)
+    monkeypatch.setattr(cancel_message, "open_path", lambda name, text: store)
+    played = play(manifest="s3://bucket/campaign.csv")
+    assert type(played.error) is AirflowException
+    assert "Nothing was sent" in str(played.error)
+    assert requests_so_far(sandbox) == 0
