@@ -96,7 +96,7 @@ def tracked_files() -> list[Path]:
 
 # Put together from pieces, so that this file does not hold what it looks for.
 FOLDERS_OF_ONE_MACHINE = ("tm" + "p", "roo" + "t", "wor" + "k", "hom" + "e")
-REGISTRY_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "deb.debian" + ".org", "npmjs" + ".")
+REGISTRY_HOSTS = ("py" + "pi.org", "python" + "hosted.org", "deb." + "debian.org", "npm" + "js.")
 
 
 @pytest.mark.parametrize(
