@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GIVE_UP_AT_ONCE = 2000
-"""How many messages are handed over in one go while requests are still in flight."""
+GIVE_UP_AT_ONCE = 500
+"""How many messages are handed over in one go: requests may still be in flight, and the loop may have others to serve."""
 GRACE_S = 2.0
 """How long what is in flight may still take once the run is told to end."""
 SECOND_ROUND_AFTER_S = 1.0
@@ -170,6 +170,8 @@ class Engine:
         self._prober: asyncio.Task[None] | None = None
         self.stats = stats
         self._end: RunEnd | None = None
+        self._suspended = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._crash: BaseException | None = None
         self._never_asked: Settled | None = None
         self._finished = asyncio.Event()
@@ -192,23 +194,26 @@ class Engine:
         if self._limits.deadline_s is not None:
             if self._limits.deadline_s <= 0:
                 self.end(RunEnd.DEADLINE)
-            self._loop.call_later(self._limits.deadline_s, self.end, RunEnd.DEADLINE)
+            self._alarm = self._loop.call_later(self._limits.deadline_s, self.end, RunEnd.DEADLINE)
         if self._end is not None or not self._open:
-            return self._conclude(self._end or RunEnd.COMPLETE)
+            return await self._conclude(self._end or RunEnd.COMPLETE)
         self._spawn(self._flush_now_and_then())
         count = min(self._limits.max_concurrency, self._open)
         workers = [self._spawn(self._work(slot)) for slot in range(count)]
         try:
             await self._finished.wait()
             grace_ends = self._loop.time() + GRACE_S
-            if self._end is not RunEnd.COMPLETE:
+            if self._end is not RunEnd.COMPLETE and not self._suspended:
                 await self._give_up_never_asked()
             await self._let_finish(workers, grace_ends - self._loop.time())
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()  # or a loop that lives on would keep a million messages in memory until then
             for task in self._background:
                 task.cancel()
+            self._flush()  # also when whoever owns the loop cuts this short: what is settled must not be lost
         await asyncio.gather(*self._background, return_exceptions=True)
-        end = self._conclude(self._end or RunEnd.COMPLETE)
+        end = await self._conclude(self._end or RunEnd.COMPLETE)
         if self._crash is not None:
             raise self._crash
         return end
@@ -219,9 +224,15 @@ class Engine:
             self._end = why
             self._finished.set()
 
-    def abandon(self) -> None:
-        """Hand over every message as open: the run could not even begin."""
-        self._conclude(RunEnd.CRASHED)
+    def suspend(self) -> None:
+        """End, but keep what is open to yourself: the run goes on elsewhere, or :meth:`hand_over_open` ends it for good."""
+        self._suspended = True
+        self.end(RunEnd.STOPPED)
+
+    async def hand_over_open(self, end: RunEnd = RunEnd.STOPPED) -> None:
+        """Hand over as open what is not settled: what :meth:`suspend` kept back, or all when the run could not even begin."""
+        self._suspended = False
+        await self._conclude(end)
 
     async def _give_up_never_asked(self) -> None:
         """Hand over what no request was made about while what is in flight may still finish: after a kill, seconds count."""
@@ -240,19 +251,25 @@ class Engine:
         if flying:
             await asyncio.wait(flying, timeout=max(0.0, within_s))
 
-    def _conclude(self, end: RunEnd) -> RunEnd:
-        for job in self._in_flight.values():
-            if not self._settled[job.index]:
-                self._case(job.index).interrupted(job.verb)
-        if self._open:
-            self._give_up_all(self._why(end))
+    async def _conclude(self, end: RunEnd) -> RunEnd:
+        self._note_interrupted()
+        if self._open and not self._suspended:
+            await self._give_up_all(self._why(end))
         self._flush()
         return end
 
-    def _give_up_all(self, why: str) -> None:
-        for index in self._todo:
-            if not self._settled[index]:
-                self._give_up_one(index, why)
+    def _note_interrupted(self) -> None:
+        in_flight, self._in_flight = self._in_flight, {}
+        for job in in_flight.values():
+            if not self._settled[job.index]:
+                self._case(job.index).interrupted(job.verb)
+
+    async def _give_up_all(self, why: str) -> None:
+        for start in range(0, len(self._todo), GIVE_UP_AT_ONCE):
+            for index in self._todo[start : start + GIVE_UP_AT_ONCE]:
+                if not self._settled[index]:
+                    self._give_up_one(index, why)
+            await asyncio.sleep(0)
 
     def _give_up_one(self, index: int, why: str) -> None:
         case = self._cases.get(index)

@@ -5,6 +5,7 @@ Knows no Airflow: operators, triggers and commands use it.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.engine import (
     Engine,
     Limits,
@@ -26,7 +28,7 @@ from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
-from airflow_provider_smscancel.campaigns.running import BackgroundRun
+from airflow_provider_smscancel.campaigns.running import BackgroundRun, run_engine
 from airflow_provider_smscancel.campaigns.settlement import Case, StatusCase, StopCase, Verb
 from airflow_provider_smscancel.campaigns.tally import Tally
 from airflow_provider_smscancel.gateways.base import Gateway, MessageState, Verdict
@@ -77,12 +79,21 @@ class Job:
     :param campaign: the messages.
     :param name: the campaign's name for logs and the summary, or ``None``.
     :param log: where to tell how it goes.
+    :param started_at: when this try began, if that was before this object was made.
     """
 
     verb = Verb.STOP
     doing = "stopping"
 
-    def __init__(self, service: Service, campaign: Campaign, *, name: str | None, log: Log) -> None:
+    def __init__(
+        self,
+        service: Service,
+        campaign: Campaign,
+        *,
+        name: str | None,
+        log: Log,
+        started_at: datetime | None = None,
+    ) -> None:
         self.service = service
         self.campaign = campaign
         self.name = name
@@ -93,13 +104,15 @@ class Job:
         """The counts, once the run is over; empty before."""
         self.todo: list[int] = list(range(len(campaign)))
         self._run: BackgroundRun | None = None
+        self._engine: Engine | None = None
         self._told_to_stop: RunEnd | None = None
         self._settled = 0
         self._hurry = False
         self._closed = False
         self._follow_until = float("inf")
-        self._started_at = datetime.now(UTC)
+        self.started_at = started_at or datetime.now(UTC)
         self._told_at = self._begun_at = self._made_at = time.monotonic()
+        self._made_at_wall = time.time()
 
     # -- to be filled in ----------------------------------------------------------------------------------------------
 
@@ -117,6 +130,13 @@ class Job:
         """Write down what is left to write."""
 
     # -- the run ------------------------------------------------------------------------------------------------------
+
+    @property
+    def ends_at(self) -> float | None:
+        """When it ends itself at the latest, in seconds since 1970, or ``None``."""
+        if self.service.limits.deadline_s is None:
+            return None
+        return self._made_at_wall + self.service.limits.deadline_s
 
     @property
     def account_refusal(self) -> Verdict | None:
@@ -170,6 +190,59 @@ class Job:
             raise
         return end
 
+    async def run_in_loop(self) -> RunEnd:
+        """Do the same as :meth:`run`, in an event loop that is running and has others to serve: they are never held up.
+
+        Cancelling this is not the end of the try, which may go on in another process: no new request is made, what is in flight
+        gets 2 s, what is settled is written, and what is open stays so. :meth:`end_for_good` then ends it all the same.
+
+        :return: why the run ended.
+        :raises Exception: what broke the run from inside, after every message had its outcome, as far as possible written.
+        :raises asyncio.CancelledError: it was cancelled, and what is settled is written.
+        """
+        self._begun_at = self._told_at = time.monotonic()
+        running: asyncio.Task[RunEnd] | None = None
+        try:
+            # In threads: sorting a million messages takes a moment, and so does what a store is asked for.
+            self._engine = await asyncio.to_thread(self._make_engine, self._note_settled)
+            running = asyncio.create_task(run_engine(self._engine, self.service.open_transport))
+            # Shielded, so that what is in flight gets its time when this is cancelled.
+            self.end = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._hurry = True
+            if running is not None and self._engine is not None:
+                self._engine.suspend()
+                await asyncio.wait([running], timeout=CUT_SHORT_S)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            await asyncio.to_thread(self.suspend)
+            raise
+        except Exception:
+            self.end = RunEnd.CRASHED
+            await asyncio.to_thread(self._finish)
+            raise
+        await asyncio.to_thread(self._finish)
+        return self.end
+
+    async def end_for_good(self) -> None:
+        """After :meth:`run_in_loop` was cancelled: nobody goes on, so write down also what is open, and the summary."""
+        if self._engine is None or self.summary:
+            return
+        self._resume()
+        await self._engine.hand_over_open()
+        self.end = RunEnd.STOPPED
+        await asyncio.to_thread(self._finish)
+
+    def _note_settled(self, batch: list[SettledMessage]) -> None:
+        self._settled += len(batch)
+        self._tell_progress()
+
+    def suspend(self) -> None:
+        """Write down what is settled, and end nothing: perhaps somebody else goes on."""
+
+    def _resume(self) -> None:
+        """Take up writing again."""
+
     def _make_engine(self, deliver: Callable[[list[SettledMessage]], None]) -> Engine:
         def take(batch: list[SettledMessage]) -> None:
             # Here, in the engine's thread: a time limit raised into the waiting one must not tear a batch apart.
@@ -202,8 +275,7 @@ class Job:
                 batch = self._run.next_batch(WAIT_S)
                 if batch is None:
                     break
-                self._settled += len(batch)
-                self._tell_progress()
+                self._note_settled(batch)
         except Exception:
             if not ignore_errors:
                 raise
@@ -235,7 +307,7 @@ class Job:
             "duplicates": self.campaign.duplicates,
             "undated": self.campaign.undated,
             "requests": self.stats.requests,
-            "started_at": self._started_at.isoformat(),
+            "started_at": self.started_at.isoformat(),
             "finished_at": datetime.now(UTC).isoformat(),
         }
 
@@ -246,6 +318,7 @@ class CancelJob(Job):
     :param journal: where outcomes are written and earlier ones read, or ``None``.
     :param report: what to call the report's place in the summary.
     :param try_number: which try this is, from 1.
+    :param resumed: whether this try began in another process already, which may have sent requests that left no trace.
     """
 
     def __init__(
@@ -258,25 +331,28 @@ class CancelJob(Job):
         journal: Journal | None,
         report: str | None,
         try_number: int,
+        resumed: bool = False,
+        started_at: datetime | None = None,
     ) -> None:
-        super().__init__(service, campaign, name=name, log=log)
+        super().__init__(service, campaign, name=name, log=log, started_at=started_at)
         self.tally = Tally()
-        self._journal = journal
-        self._report = report
-        self._first_try = try_number <= 1
+        self.journal = journal
+        self.report = report
+        self.try_number = try_number
+        self._first_try = try_number <= 1 and not resumed
         self._first_answers: Counter[Outcome] = Counter()
         self._warned = False
 
     def prepare(self) -> None:
         """Take up what earlier tries have settled, and open the report. Sends nothing."""
-        if self._journal is None:
+        if self.journal is None:
             self.log.warning(
                 "No record of single messages is kept: neither report_path nor [smscancel] report_folder is set. "
                 "A retry asks for every message again (which is safe), and every id that is not stopped is logged at the end."
             )
             self._count_rejected()
             return
-        carried = self._journal.carried_over(self.campaign)
+        carried = self.journal.carried_over(self.campaign)
         if carried:
             self._first_try = False
             self.todo = [index for index in self.todo if index not in carried]
@@ -288,7 +364,7 @@ class CancelJob(Job):
                 len(self.campaign),
                 len(self.todo),
             )
-        self._journal.start(self.campaign.fingerprint(self.service.gateway.base_url))
+        self.journal.start(self.campaign.fingerprint(self.service.gateway.base_url))
         self._count_rejected()
 
     def announce(self) -> None:
@@ -305,7 +381,7 @@ class CancelJob(Job):
 
     def _result(self, index: int, outcome: Outcome, code: str | None) -> CancelResult:
         return CancelResult(
-            self.campaign.ids[index], outcome, code, "settled by an earlier try", 0, self._started_at
+            self.campaign.ids[index], outcome, code, "settled by an earlier try", 0, self.started_at
         )
 
     def _count_rejected(self) -> None:
@@ -315,10 +391,10 @@ class CancelJob(Job):
         for row in rows[:10]:
             self.log.warning("Rejected: %s", row.detail)
         if len(rows) > 10:
-            where = "the report names" if self._journal is not None else "the end of this log names"
+            where = "the report names" if self.journal is not None else "the end of this log names"
             self.log.warning("Rejected: %d more rows; %s them all.", len(rows) - 10, where)
-        if self._journal is not None and rows:
-            self._journal.add(rows)
+        if self.journal is not None and rows:
+            self.journal.add(rows)
 
     def _make_case(self, index: int) -> Case:
         return StopCase(random.random, first_try=self._first_try)
@@ -328,8 +404,8 @@ class CancelJob(Job):
         for result in results:
             self.tally.add(result)
         self._suspect_wrong_account(results)
-        if self._journal is not None:
-            self._journal.add(results)
+        if self.journal is not None:
+            self.journal.add(results)
 
     def _suspect_wrong_account(self, results: list[CancelResult]) -> None:
         if self._warned:
@@ -352,15 +428,36 @@ class CancelJob(Job):
         unheard = self._count_unheard()
         self.summary = (
             self._summary_head()
-            | {"outcomes": self.tally.outcomes(), "report": self._report, "report_error": None}
+            | {"outcomes": self.tally.outcomes(), "report": self.report, "report_error": None}
             | self._summary_tail()
         )
-        if self._journal is not None:
-            self._journal.close(self.summary, within_s=self._last_part_s())
-            self.summary["report_error"] = self._journal.error or unheard
-        if self._journal is None or self._journal.error:
+        if self.journal is not None:
+            self.journal.close(self.summary, within_s=self._last_part_s())
+            self.summary["report_error"] = self.journal.error or unheard
+        if self.journal is None or self.journal.error:
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
+
+    def suspend(self) -> None:
+        """Write down what is settled, and end nothing: perhaps somebody else goes on."""
+        if self.journal is not None:
+            self.journal.close(None, within_s=LAST_PART_IN_A_HURRY_S)
+
+    def _resume(self) -> None:
+        if self.journal is not None:
+            self.journal.start()
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, and what is to be told of it, once the run is over."""
+        refusal = self.account_refusal
+        return Ending(
+            end=self.end or RunEnd.STOPPED,
+            summary=self.summary,
+            not_stopped=self.tally.not_stopped(),
+            account=None if refusal is None else {"code": refusal.code, "detail": refusal.detail},
+            incomplete=self.campaign.incomplete,
+        )
 
     def _count_unheard(self) -> str | None:
         """Count what a run that was cut short had no time to hand over, so that no message is missing in the counts."""

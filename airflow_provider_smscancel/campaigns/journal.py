@@ -113,9 +113,9 @@ class Journal:
         total: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder = folder
-        self._owner = owner
-        self._try = try_number
+        self.folder = folder
+        self.owner = owner
+        self.try_number = try_number
         self._identity = identity
         self._part_at = max(PART_AT_LEAST, total // 100)
         self._clock = clock
@@ -155,6 +155,8 @@ class Journal:
     def _own_parts(self) -> list[str]:
         found = self._list_parts()
         self._listed = True
+        while f"{self.try_number}-{self._writer}" in {writer for writer, _ in found}:
+            self._writer = secrets.token_hex(2)  # a try that is taken up by another process keeps its number
         if not found:
             return []
         run = self._read_run()
@@ -169,16 +171,16 @@ class Journal:
         return sorted(name for writer, name in found if writer not in self._not_ours)
 
     def _list_parts(self) -> list[tuple[str, str]]:
-        mine = re.compile(rf"part-{self._owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
+        mine = re.compile(rf"part-{self.owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
         try:
-            names = [path.name for path in self._folder.iterdir()]
+            names = [path.name for path in self.folder.iterdir()]
         except FileNotFoundError:
             return []
         return [(match[1], match[0]) for name in names if (match := mine.fullmatch(name))]
 
     def _read_run(self) -> dict[str, Any]:
         try:
-            with (self._folder / self._run_name).open("rb") as file:
+            with (self.folder / self._run_name).open("rb") as file:
                 found = json.loads(file.read(LONGEST_LINE))
         except Exception:  # missing, torn or unreadable: it does not say that the parts are ours
             return {}
@@ -189,7 +191,7 @@ class Journal:
     ) -> None:
         torn = 0
         try:
-            with (self._folder / name).open("rb") as file:
+            with (self.folder / name).open("rb") as file:
                 for line in iter(lambda: file.readline(LONGEST_LINE), b""):
                     read = _read_line(line)
                     if read is None:
@@ -210,14 +212,17 @@ class Journal:
 
     @property
     def _run_name(self) -> str:
-        return f"run-{self._owner}.json"
+        return f"run-{self.owner}.json"
 
-    def start(self, fingerprint: str) -> None:
-        """Begin to write. Returns at once and never raises: a store that refuses is tried again.
+    def start(self, fingerprint: str | None = None) -> None:
+        """Begin to write, or again after :meth:`close`. Returns at once and never raises: a store that refuses is tried again.
 
-        :param fingerprint: of the set of ids, gateway, host and id_type.
+        :param fingerprint: of the set of ids, gateway, host and id_type; ``None`` for the same as before.
         """
-        self._fingerprint = fingerprint
+        if self._thread is not None and self._thread.is_alive():
+            return  # stuck in a store that does not answer: what comes now is not written, and close() says so
+        self._close_by = float("inf")
+        self._fingerprint = fingerprint or self._fingerprint
         self._thread = threading.Thread(target=self._write_parts, name="smscancel-journal", daemon=True)
         self._thread.start()
 
@@ -225,9 +230,10 @@ class Journal:
         """Take up what is settled. Returns at once."""
         self._queue.put(results)
 
-    def close(self, summary: dict[str, Any], *, within_s: float) -> None:
+    def close(self, summary: dict[str, Any] | None, *, within_s: float) -> None:
         """Write the last part and the summary.
 
+        :param summary: ``None`` when the try is not over.
         :param within_s: seconds that this may take. What is not written by then is said in :attr:`error`.
         """
         self._close_by = self._clock() + within_s
@@ -243,6 +249,8 @@ class Journal:
             )
             return
         self.error = None
+        if summary is None:
+            return
         summary["report_error"] = None
         finisher = threading.Thread(target=self._write_summary, args=(summary,), daemon=True)
         finisher.start()
@@ -252,7 +260,7 @@ class Journal:
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         try:
-            self._write(f"summary-{self._owner}.json", json.dumps(summary) + "\n")
+            self._write(f"summary-{self.owner}.json", json.dumps(summary) + "\n")
         except Exception as error:  # stores raise what they like
             self._refused(error)
 
@@ -263,7 +271,7 @@ class Journal:
         if not self._listed:
             # What could not be listed when the try began may be about something else: it must not become ours.
             self._own_parts()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         content = asdict(self._identity) | {"fingerprint": self._fingerprint, "not_ours": self._not_ours}
         # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
         if self._read_run() != content:
@@ -300,7 +308,7 @@ class Journal:
         try:
             results = self._queue.get(timeout=wait)
             while results is not None:
-                self._unwritten += [report_line(result, self._try) for result in results]
+                self._unwritten += [report_line(result, self.try_number) for result in results]
                 if len(self._unwritten) >= self._part_at:
                     return False
                 results = self._queue.get_nowait()
@@ -318,7 +326,7 @@ class Journal:
 
     def _try_part(self) -> bool:
         lines = self._unwritten
-        name = f"part-{self._owner}-{self._try}-{self._writer}-{self._parts + 1:06d}.jsonl"
+        name = f"part-{self.owner}-{self.try_number}-{self._writer}-{self._parts + 1:06d}.jsonl"
         try:
             self._write_run()
             self._write(name, "\n".join(lines) + "\n")
@@ -334,7 +342,7 @@ class Journal:
         return True
 
     def _write(self, name: str, text: str) -> None:
-        with (self._folder / name).open("wb") as file:
+        with (self.folder / name).open("wb") as file:
             file.write(text.encode())
 
     def _refused(self, error: Exception) -> None:

@@ -121,6 +121,16 @@ class Campaign:
         self.ids.append(message_id)
         self.due.append(due)
 
+    def add_dated(self, message_id: str, due: float) -> None:
+        """Take up a message that was checked before.
+
+        :param due: when it leaves, in seconds since 1970, or :data:`UNDATED`.
+        """
+        key = self.gateway.canonical_id(message_id, self.id_type)
+        self._index[message_id if key == message_id else key] = len(self.ids)
+        self.ids.append(message_id)
+        self.due.append(due)
+
     def reject(self, position: str, reason: str) -> None:
         """Take up a row that names no message."""
         self.rejected.append(RejectedRow(position, reason))

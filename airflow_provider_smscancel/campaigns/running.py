@@ -96,14 +96,25 @@ class BackgroundRun:
             self._batches.put(None)
 
     async def _run(self) -> RunEnd:
-        try:
-            async with self._open_transport() as transport:
-                return await self._engine.run(transport)
-        except TransportFailure as failure:
-            # Of opening the transport: a CA bundle or a proxy that the environment names and that is of no use.
-            error = SmsGatewayUnavailable(str(failure))
-        except BaseException:
-            self._engine.abandon()
-            raise
-        self._engine.abandon()
-        raise error
+        return await run_engine(self._engine, self._open_transport)
+
+
+async def run_engine(
+    engine: Engine, open_transport: Callable[[], AbstractAsyncContextManager[Transport]]
+) -> RunEnd:
+    """Run an engine in the loop that is running.
+
+    :raises SmsGatewayUnavailable: there is no way to the gateway; every message was handed over as open.
+    :raises Exception: what broke the run, after the same.
+    """
+    try:
+        async with open_transport() as transport:
+            return await engine.run(transport)
+    except TransportFailure as failure:
+        # Of opening the transport: a CA bundle or a proxy that the environment names and that is of no use.
+        error = SmsGatewayUnavailable(str(failure))
+    except Exception:
+        await engine.hand_over_open(RunEnd.CRASHED)
+        raise
+    await engine.hand_over_open(RunEnd.CRASHED)
+    raise error

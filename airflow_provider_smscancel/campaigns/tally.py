@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_smscancel.campaigns.outcome import DONE, HARMLESS, OPEN, CancelResult, Outcome
@@ -61,9 +62,12 @@ class Tally:
 
     def said(self) -> str:
         """Say the counts that are not zero, in one line."""
-        return (
-            ", ".join(
-                f"{outcome.value} {self.counts[outcome]}" for outcome in Outcome if self.counts[outcome]
-            )
-            or "nothing"
-        )
+        return said(self.counts)
+
+
+def said(counts: Mapping[Outcome, int]) -> str:
+    """Say the counts that are not zero, in one line."""
+    return (
+        ", ".join(f"{outcome.value} {counts[outcome]}" for outcome in Outcome if counts.get(outcome))
+        or "nothing"
+    )

@@ -819,7 +819,7 @@ def test_a_run_that_is_cancelled_from_outside_leaves_nothing_running() -> None:
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
         asked = len(transport.calls)
-        engine.abandon()
+        await engine.hand_over_open()
         await asyncio.sleep(10)
         return len(results), len(transport.calls) - asked, len(asyncio.all_tasks())
 

@@ -1,0 +1,77 @@
+"""A list that is written down gives the same campaign again, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scripted import hex_id, rest
+
+from airflow_provider_smscancel.campaigns.kept_list import keep, lines_of, read_kept, take_lines
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.sources import SourceError
+
+DATES = st.none() | st.datetimes(timezones=st.timezones())
+
+
+def state_of(campaign: Campaign) -> tuple[object, ...]:
+    """All that counts and positions are made of."""
+    return (
+        dict(zip(campaign.ids, campaign.due, strict=True)),
+        campaign.rejected,
+        campaign.duplicates,
+        campaign.incomplete,
+        campaign.undated,
+        campaign.total,
+        campaign.fingerprint("https://example.org"),
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20) | st.text(max_size=5), DATES), max_size=30))
+def test_what_was_read_is_read_again(rows: list[tuple[int | str, object]]) -> None:
+    campaign, again = Campaign(rest()), Campaign(rest())
+    for number, (message, date) in enumerate(rows, start=1):
+        campaign.add(hex_id(message) if isinstance(message, int) else message, date, f"line {number}")
+    take_lines(again, list(lines_of(campaign)))
+    assert state_of(again) == state_of(campaign)
+    for message_id in campaign.ids:
+        spelled = message_id.upper() if len(message_id) == 32 else message_id
+        index = again.index_of(spelled)
+        assert index is not None
+        assert again.ids[index] == message_id
+    assert list(again.due) == sorted(again.due)
+
+
+def example() -> Campaign:
+    campaign = Campaign(rest())
+    for number in range(25_000):
+        campaign.add(hex_id(number), None, "")
+    campaign.reject("line 7", "the id is empty")
+    campaign.incomplete = "manifest was read to line 7 only"
+    return campaign
+
+
+def test_a_file_is_whole(tmp_path: Path) -> None:
+    campaign, again = example(), Campaign(rest())
+    keep(campaign, tmp_path / "new", "list.jsonl")
+    read_kept(again, tmp_path / "new", "list.jsonl")
+    assert state_of(again) == state_of(campaign)
+    assert again.ids == campaign.ids
+
+
+@pytest.mark.parametrize("left", [0, 1, 30, 5000, -1, -20, -60])
+def test_a_file_that_was_cut_off_is_refused(left: int, tmp_path: Path) -> None:
+    keep(example(), tmp_path, "list.jsonl")
+    path = tmp_path / "list.jsonl"
+    content = path.read_bytes().rstrip()
+    path.write_bytes(content[:left])
+    with pytest.raises(SourceError, match="not whole"):
+        read_kept(Campaign(rest()), tmp_path, "list.jsonl")
+
+
+def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="FileNotFoundError"):
+        read_kept(Campaign(rest()), tmp_path, "list.jsonl")
