@@ -228,6 +228,12 @@ def provider_info(version: str) -> dict[str, Any]:
                 "python-modules": ["airflow_provider_smscancel.operators.cancel_message"],
             }
         ],
+        "triggers": [
+            {
+                "integration-name": "SMS campaign cancellation",
+                "python-modules": ["airflow_provider_smscancel.triggers.cancel_messages"],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": kind.name,

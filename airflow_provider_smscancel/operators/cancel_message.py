@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_smscancel._airflow import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
-    BaseHook,
     BaseOperator,
+    conf,
 )
+from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
 from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
-from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
+from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable, add_ids
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
+from airflow_provider_smscancel.hooks.by_connection import hook_of
+from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
+from airflow_provider_smscancel.operators.judging import ENDS, judge
 from airflow_provider_smscancel.operators.parameters import (
     ON_EMPTY,
     one_source,
@@ -36,7 +39,6 @@ from airflow_provider_smscancel.operators.parameters import (
 )
 from airflow_provider_smscancel.operators.report_folder import default_report_path, open_path
 from airflow_provider_smscancel.operators.sql_source import read_sql
-from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context
@@ -77,6 +79,9 @@ class CancelMessageOperator(BaseOperator):
     :param requests_per_second: overrides the connection's.
     :param max_concurrency: overrides the connection's.
     :param give_up_after: how long the gateway may be down before the run ends.
+    :param deferrable: run in the triggerer and leave the worker free meanwhile. The list is read here and written down once, in
+        the report's folder; without one, a list of more than 500 messages runs on the worker, and so does a dry run. Default:
+        ``[operators] default_deferrable`` of Airflow's configuration.
 
     :raises AirflowFailException: input is wrong (nothing was sent), the account is refused, or messages were not stopped and
         asking again would not change that.
@@ -121,6 +126,7 @@ class CancelMessageOperator(BaseOperator):
         requests_per_second: float | None = None,
         max_concurrency: int | None = None,
         give_up_after: timedelta = timedelta(minutes=10),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -141,11 +147,12 @@ class CancelMessageOperator(BaseOperator):
         self.requests_per_second = requests_per_second
         self.max_concurrency = max_concurrency
         self.give_up_after = give_up_after
+        self.deferrable = deferrable
         self._job: Job | None = None
         self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Stop the campaign, and wait for it.
+        """Stop the campaign, and wait for it; or, when ``deferrable``, hand it over to the triggerer.
 
         :return: the summary.
         """
@@ -165,6 +172,8 @@ class CancelMessageOperator(BaseOperator):
         except SourceUnavailable as error:
             raise AirflowException(_before_anything(str(error))) from None
         self._job = job
+        if isinstance(job, CancelJob) and self.deferrable and len(campaign):
+            self._hand_over(job)
         try:
             if isinstance(job, CancelJob):
                 job.prepare()
@@ -177,8 +186,27 @@ class CancelMessageOperator(BaseOperator):
         if isinstance(job, SurveyJob):
             self._judge_survey(job, context)
         elif isinstance(job, CancelJob):
-            self._judge(job, fail_on)
+            self._judge(job.ending, fail_on)
         return job.summary
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Judge what the trigger has told, exactly as if it had run here.
+
+        :param event: of :class:`~airflow_provider_smscancel.triggers.cancel_messages.CancelMessagesTrigger`.
+        :return: the summary.
+        """
+        if "error" in event:
+            raise AirflowException(
+                f"The triggerer could not take up the campaign: {event['error']} A retry takes up what is open."
+            )
+        try:
+            fail_on = read_outcomes("fail_on", self.fail_on)
+        except ValueError as error:
+            raise AirflowFailException(str(error)) from None
+        ending = Ending.from_json(event)
+        self._push_ending(context, ending)
+        self._judge(ending, fail_on)
+        return ending.summary
 
     def on_kill(self) -> None:
         """Make no new request; what is in flight is cut after 2 s, and what is known is written down within 4."""
@@ -192,16 +220,7 @@ class CancelMessageOperator(BaseOperator):
         conn_id = read_text("sms_conn_id", self.sms_conn_id)
         if conn_id is None:
             raise ValueError("sms_conn_id is empty: name the connection to cancel through.")
-        conn_type = BaseHook.get_connection(conn_id).conn_type
-        kind = CONNECTION_TYPES.get(conn_type or "")
-        if kind is None:
-            raise ValueError(
-                f"Connection {conn_id!r} is of type {conn_type!r}: CancelMessageOperator needs one of type "
-                f"{' or '.join(CONNECTION_TYPES)}."
-            )
-        module, _, name = kind.hook_class.rpartition(".")
-        hook_class: Callable[[str], SmsGatewayHook] = getattr(import_module(module), name)
-        return hook_class(conn_id)
+        return hook_of(conn_id)
 
     def _read_campaign(self, hook: SmsGatewayHook) -> Campaign:
         source = one_source({"message_ids": self.message_ids, "manifest": self.manifest, "sql": self.sql})
@@ -279,39 +298,29 @@ class CancelMessageOperator(BaseOperator):
             try_number=ti.try_number,
         )
 
+    def _hand_over(self, job: CancelJob) -> None:
+        """Defer to the triggerer, unless the list can't be taken there."""
+        trigger = None if self._killed else trigger_for(job, sms_conn_id=str(self.sms_conn_id).strip())
+        if trigger is None or self._killed:
+            return  # nothing was begun: it runs here, or ends here
+        self.log.info("%d messages are handed over to the triggerer.", len(job.campaign))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=time_left(job))
+
     # -- after the last request ---------------------------------------------------------------------------------------
 
     def _push(self, context: Context, job: Job) -> None:
-        if not job.summary:
-            return
-        ti = context["ti"]
-        ti.xcom_push(key="summary", value=job.summary)
         if isinstance(job, CancelJob):
-            ti.xcom_push(key="not_stopped", value=job.tally.not_stopped())
+            self._push_ending(context, job.ending)
+        elif job.summary:
+            context["ti"].xcom_push(key="summary", value=job.summary)
 
-    def _judge(self, job: CancelJob, fail_on: frozenset[Outcome]) -> None:
-        if job.account_refusal is not None:
-            raise AirflowFailException(
-                f"The gateway refuses the account of connection {self.sms_conn_id!r}: {job.account_refusal.detail} "
-                f"{_counts(job)}"
-            )
-        if self._killed or job.end is not RunEnd.COMPLETE:
-            raise AirflowException(
-                f"{_ENDS[job.end or RunEnd.STOPPED]} {_counts(job)} A retry takes up what is open."
-            )
-        if job.summary["report_error"]:
-            raise AirflowException(
-                f"The report is not complete: {job.summary['report_error']}. {_counts(job)}"
-            )
-        if job.campaign.incomplete is not None:
-            raise AirflowException(f"The {job.campaign.incomplete}. {_counts(job)} A retry reads it again.")
-        bad = {outcome: count for outcome, count in job.tally.counts.items() if count and outcome in fail_on}
-        if not bad:
-            return
-        text = f"{sum(bad.values())} of {job.tally.total} messages were not stopped. {_counts(job)}"
-        if OPEN & bad.keys():
-            raise AirflowException(f"{text} A retry takes up what is open.")
-        raise AirflowFailException(f"{text} Asking again would not change that.")
+    def _push_ending(self, context: Context, ending: Ending) -> None:
+        if ending.summary:
+            context["ti"].xcom_push(key="summary", value=ending.summary)
+            context["ti"].xcom_push(key="not_stopped", value=ending.not_stopped)
+
+    def _judge(self, ending: Ending, fail_on: frozenset[Outcome]) -> None:
+        judge(ending, fail_on=fail_on, sms_conn_id=self.sms_conn_id, killed=self._killed)
 
     def _judge_survey(self, job: SurveyJob, context: Context) -> None:
         for event in _outlet_events(self, context):
@@ -322,23 +331,8 @@ class CancelMessageOperator(BaseOperator):
             )
         if self._killed or job.end is not RunEnd.COMPLETE:
             raise AirflowException(
-                f"{_ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
+                f"{ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
             )
-
-
-_ENDS = {
-    RunEnd.COMPLETE: "The run was told to stop.",
-    RunEnd.STOPPED: "The run was stopped before every message was asked.",
-    RunEnd.DEADLINE: "The time limit (execution_timeout) was near before every message was asked.",
-    RunEnd.GATEWAY_DOWN: "The gateway gave no answer for too long (give_up_after), or until the last message's time had passed.",
-    RunEnd.ACCOUNT_REFUSED: "The gateway refused the account.",
-    RunEnd.CRASHED: "The run broke down.",
-}
-
-
-def _counts(job: CancelJob) -> str:
-    where = f"The report is in {job.summary['report']}." if job.summary["report"] else "There is no report."
-    return f"Outcomes: {job.tally.said()}. {where}"
 
 
 def _before_anything(text: str) -> str:

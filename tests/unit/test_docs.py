@@ -300,7 +300,7 @@ def report_in(folder: Path) -> None:
 
 def test_the_names_of_part_files_are_as_documented() -> None:
     assert "`part-<owner>-<try>-<writer>-<n>.jsonl`" in page("report.md")
-    assert 'f"part-{self._owner}-{self._try}-{self._writer}-' in inspect.getsource(Journal)
+    assert 'f"part-{self.owner}-{self.try_number}-{self._writer}-' in inspect.getsource(Journal)
 
 
 @pytest.mark.parametrize(("what", "command"), examples(page("report.md"), "run"))

@@ -100,7 +100,7 @@ def test_both_connection_types_are_described_with_their_hooks() -> None:
 def test_every_module_that_is_named_is_there() -> None:
     named = [
         module
-        for part in ("hooks", "operators")
+        for part in ("hooks", "operators", "triggers")
         for entry in INFO[part]
         for module in entry["python-modules"]
     ]

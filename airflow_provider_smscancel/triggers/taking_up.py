@@ -1,0 +1,95 @@
+"""From what a trigger was given to a job that can run."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+
+from airflow_provider_smscancel.campaigns.job import CancelJob, Log
+from airflow_provider_smscancel.campaigns.journal import Folder, Identity, Journal
+from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.hooks.by_connection import hook_of
+from airflow_provider_smscancel.operators.report_folder import open_path
+
+
+def take_up(
+    *,
+    log: Log,
+    sms_conn_id: str,
+    id_type: str,
+    campaign: str | None,
+    report_path: str | None,
+    list_name: str | None,
+    messages: str | None,
+    owner: str | None,
+    try_number: int,
+    started_at: str,
+    requests_per_second: float,
+    max_concurrency: int,
+    give_up_after_s: float,
+    ends_at: float | None,
+) -> CancelJob:
+    """Read the list and what is settled already, and open the report. Sends nothing.
+
+    :param log: where to tell how it goes; the other parameters are those of the trigger.
+    :return: a job that is ready to run.
+    :raises ValueError: the connection, the list or the report's path can't be used.
+    """
+    hook = hook_of(sms_conn_id)
+    listed = Campaign(hook.gateway, hook.check_id_type(id_type))
+    folder = None if report_path is None else open_path("report_path", report_path)
+    if folder is not None and list_name is not None:
+        read_kept(listed, folder, list_name)
+    else:
+        take_lines(listed, (messages or "").splitlines())
+    journal, resumed = None, False
+    if folder is not None and owner is not None:
+        journal = Journal(
+            folder,
+            owner=owner,
+            try_number=try_number,
+            identity=Identity(hook.gateway.name, hook.gateway.base_url, listed.id_type.value),
+            total=listed.total,
+        )
+        resumed = _has_begun_before(folder, f"begun-{owner}-{try_number}.json")
+    job = CancelJob(
+        hook.service(
+            requests_per_second=requests_per_second,
+            max_concurrency=max_concurrency,
+            give_up_after=timedelta(seconds=give_up_after_s),
+            deadline_s=None if ends_at is None else max(0.0, ends_at - time.time()),
+        ),
+        listed,
+        name=campaign,
+        log=log,
+        journal=journal,
+        report=report_path,
+        try_number=try_number,
+        resumed=resumed,
+        started_at=datetime.fromisoformat(started_at),
+    )
+    job.prepare()
+    job.announce()
+    return job
+
+
+def _has_begun_before(folder: Folder, name: str) -> bool:
+    """Say whether another process has begun this try, and may have sent requests that left no trace; note that one has.
+
+    In doubt it is said to have: then a message found cancelled is not said to have been so before.
+    """
+    try:
+        with (folder / name).open("rb"):
+            return True
+    except FileNotFoundError:
+        begun = False
+    except Exception:  # stores raise what they like
+        begun = True
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("wb") as file:
+            file.write(b"{}\n")
+    except Exception:  # the journal says what the store refuses
+        return begun
+    return begun
