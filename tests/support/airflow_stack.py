@@ -1,4 +1,4 @@
-"""A real Airflow for tests: scheduler, DAG processor and API server, each a process, on SQLite with the LocalExecutor.
+"""A real Airflow for tests: scheduler, DAG processor, triggerer and API server, each a process, on SQLite.
 
 ::
 
@@ -30,6 +30,7 @@ Row = dict[str, Any]
 START_WITHIN_S = 120.0
 STOP_WITHIN_S = 15.0
 ENDED = frozenset({"success", "failed"})
+PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 
 
 class AirflowStack:
@@ -72,6 +73,9 @@ class AirflowStack:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "8",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
+            # And so is a triggerer.
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
             **(environment or {}),
         }
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
@@ -82,8 +86,8 @@ class AirflowStack:
         self.home.mkdir(parents=True, exist_ok=True)
         try:
             self.command("db", "migrate")
-            for part in ("api-server", "dag-processor", "scheduler"):
-                self._start(part)
+            for part in PARTS:
+                self.start(part)
             wait_for(self._is_up, "Airflow is up", within_s=START_WITHIN_S, every_s=0.3)
         except BaseException:
             self.stop()
@@ -112,8 +116,9 @@ class AirflowStack:
         )
         return done.stdout
 
-    def _start(self, part: str) -> None:
-        with (self.home / f"{part}.log").open("wb") as log:
+    def start(self, part: str) -> None:
+        """Start a part, for the first time or after :meth:`kill`."""
+        with (self.home / f"{part}.log").open("ab") as log:
             self._parts[part] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", part],
                 env=self.environment,
@@ -123,6 +128,15 @@ class AirflowStack:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # by which all that it starts is found again
             )
+
+    def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to a part and to all that it has started, and wait for its end."""
+        session = self._parts[part].pid
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(process.pid) == session:
+                    process.send_signal(number)
+        self._parts[part].wait(STOP_WITHIN_S)
 
     def stop(self) -> None:
         """End every process of every session that was started: first kindly, then not."""
@@ -158,7 +172,8 @@ class AirflowStack:
             return False
         self._session.headers["Authorization"] = f"Bearer {token}"
         return all(
-            health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor")
+            health[part]["status"] == "healthy"
+            for part in ("metadatabase", "scheduler", "dag_processor", "triggerer")
         )
 
     # -- the REST API -------------------------------------------------------------------------------------------------

@@ -40,6 +40,18 @@ class HeedlessOfItsTimeLimit(CancelMessageOperator):
 with DAG("interrupted", **ANY_TIME):
     CancelMessageOperator(task_id="cancel", **COMMON)
 
+with DAG("deferred", **ANY_TIME):
+    CancelMessageOperator(task_id="cancel", deferrable=True, **COMMON)
+
+with DAG("deferred_without_a_report", **(ANY_TIME | {"params": {"ids": []}})):
+    CancelMessageOperator(
+        task_id="cancel",
+        sms_conn_id="sandbox_clickatell",
+        message_ids="{{ params.ids }}",
+        requests_per_second=200,
+        deferrable=True,
+    )
+
 with DAG("ends_itself", **ANY_TIME):
     CancelMessageOperator(task_id="cancel", execution_timeout=timedelta(seconds=12), **COMMON)
 

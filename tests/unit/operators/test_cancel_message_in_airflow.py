@@ -187,6 +187,37 @@ def test_mapped_tasks_share_a_folder_and_a_retry_takes_up_what_is_open(
     assert owner_of(dag_id="mapped", task_id="each", run_id="x", map_index=0) not in owners
 
 
+def test_deferred_tasks_run_inline_and_a_retry_takes_up_what_is_open(
+    tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
+) -> None:
+    from airflow.sdk import DAG
+
+    with_report, without, doubtful = seed(4), seed(3), seed(1, state="sent", code="002")
+    options: dict[str, Any] = {"sms_conn_id": "sms", "deferrable": True}
+    with DAG("deferred", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
+        CancelMessageOperator(
+            task_id="with_report",
+            message_ids=[*with_report, *doubtful],
+            report_path=str(tmp_path),
+            execution_timeout=timedelta(minutes=5),
+            retries=1,
+            retry_delay=timedelta(0),
+            **options,
+        )
+        CancelMessageOperator(task_id="without_report", message_ids=without, **options)
+    summaries, end = run(dag)
+    assert end == {"with_report": "failed", "without_report": "success"}
+    assert summaries["without_report"]["outcomes"]["cancelled"] == 3
+    assert summaries["with_report"]["outcomes"]["cancelled"] == 4
+    assert summaries["with_report"]["outcomes"]["unconfirmed"] == 1
+    assert states(sandbox, [*with_report, *without]) == {"cancelled": 7}
+    assert {path.name.split("-")[2] for path in tmp_path.glob("input-*")} == {"1.jsonl", "2.jsonl"}
+    record = {message.id: message.stop_requests for message in sandbox.state.messages()}
+    assert {record[message_id] for message_id in with_report} == {
+        1
+    }  # the second try asked only for what was open
+
+
 def test_a_dag_with_the_operator_survives_serialisation() -> None:
     from airflow.sdk import DAG
     from airflow.serialization.serialized_objects import DagSerialization
