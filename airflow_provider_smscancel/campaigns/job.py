@@ -378,6 +378,17 @@ class CancelJob(Job):
                 late,
                 rate,
             )
+        early_s = self.service.gateway.sends_early_s
+        at_worst = too_late_by_forecast(
+            self.campaign.due, self.todo, now=time.time() + early_s, requests_per_second=rate
+        )
+        if at_worst > late:
+            self.log.warning(
+                "%s may send up to %g minutes early: at worst, %d will leave before their turn.",
+                self.service.gateway.label,
+                early_s / 60,
+                at_worst,
+            )
 
     def _result(self, index: int, outcome: Outcome, code: str | None) -> CancelResult:
         return CancelResult(

@@ -381,6 +381,16 @@ def test_no_such_warning_when_there_is_time_enough(seed: Seed, play: Play) -> No
     assert "before their turn" not in play(message_ids=seed(30)).told.said("warning")
 
 
+def test_the_log_says_what_leaving_five_minutes_early_would_cost(seed: Seed, play: Play) -> None:
+    """Clickatell may send so early, by one of its pages; Esendex documents nothing of the kind."""
+    soon = (datetime.now(UTC) + timedelta(minutes=3)).isoformat()
+    for conn_id, gateway, said in (("sms", "clickatell", True), ("sms_esendex", "esendex", False)):
+        ids = seed(4, gateway=gateway)
+        rows = [{"message_id": message_id, "scheduled_at": soon} for message_id in ids]
+        warnings = play(sms_conn_id=conn_id, message_ids=rows).told.said("warning")
+        assert ("5 minutes early: at worst, 4 will leave before their turn" in warnings) is said
+
+
 def test_an_error_asks_whether_it_is_the_wrong_account_when_the_first_200_are_unknown(
     seed: Seed, play: Play
 ) -> None:
