@@ -32,7 +32,7 @@ from airflow_provider_smscancel.transport.pacer import Pacer
 from airflow_provider_smscancel.transport.policy import retry_after_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from airflow_provider_smscancel.campaigns.messages import Campaign
 
@@ -131,7 +131,7 @@ class Engine:
         self,
         gateway: Gateway,
         campaign: Campaign,
-        todo: list[int],
+        todo: Sequence[int],
         *,
         limits: Limits,
         make_case: Callable[[int], Case],

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -102,7 +103,7 @@ class Job:
         self.end: RunEnd | None = None
         self.summary: dict[str, Any] = {}
         """The counts, once the run is over; empty before."""
-        self.todo: list[int] = list(range(len(campaign)))
+        self.todo: Sequence[int] = range(len(campaign))
         self._run: BackgroundRun | None = None
         self._engine: Engine | None = None
         self._told_to_stop: RunEnd | None = None
@@ -355,7 +356,7 @@ class CancelJob(Job):
         carried = self.journal.carried_over(self.campaign)
         if carried:
             self._first_try = False
-            self.todo = [index for index in self.todo if index not in carried]
+            self.todo = array("q", (index for index in self.todo if index not in carried))
             for index, found in carried.items():
                 self.tally.add_carried(self._result(index, found.outcome, found.gateway_status))
             self.log.info(

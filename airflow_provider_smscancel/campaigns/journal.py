@@ -20,10 +20,12 @@ import secrets
 import threading
 import time
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
-from airflow_provider_smscancel.campaigns.outcome import CARRIED_OVER, CancelResult, Outcome
+from airflow_provider_smscancel.campaigns.earlier import CarriedOver, SettledEarlier
+from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,14 +63,6 @@ class Identity:
     gateway: str
     host: str
     id_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class CarriedOver:
-    """What an earlier try has settled for good."""
-
-    outcome: Outcome
-    gateway_status: str | None
 
 
 def owner_of(*, dag_id: str, task_id: str, run_id: str, map_index: int) -> str:
@@ -134,11 +128,12 @@ class Journal:
 
     # -- what earlier tries have settled ----------------------------------------------------------------
 
-    def carried_over(self, campaign: Campaign) -> dict[int, CarriedOver]:
+    def carried_over(self, campaign: Campaign) -> SettledEarlier:
         """Read what earlier tries have settled for good, by index in ``campaign``.
 
         A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe.
         """
+        earlier = SettledEarlier(len(campaign))
         try:
             names = self._own_parts()
         except Exception as error:  # stores raise what they like
@@ -146,11 +141,10 @@ class Journal:
                 "The report can't be read (%s): every message is asked again, which is safe.",
                 type(error).__name__,
             )
-            return {}
-        last: dict[int, tuple[tuple[int, str], CarriedOver]] = {}
+            return earlier
         for name in names:
-            self._read_part(name, campaign, last)
-        return {index: found for index, (_, found) in last.items() if found.outcome in CARRIED_OVER}
+            self._read_part(name, campaign, earlier)
+        return earlier
 
     def _own_parts(self) -> list[str]:
         found = self._list_parts()
@@ -186,9 +180,7 @@ class Journal:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _read_part(
-        self, name: str, campaign: Campaign, last: dict[int, tuple[tuple[int, str], CarriedOver]]
-    ) -> None:
+    def _read_part(self, name: str, campaign: Campaign, earlier: SettledEarlier) -> None:
         torn = 0
         try:
             with (self.folder / name).open("rb") as file:
@@ -197,10 +189,10 @@ class Journal:
                     if read is None:
                         torn += 1
                         continue
-                    message_id, rank, found = read
+                    message_id, found, try_number, at = read
                     index = campaign.index_of(message_id)
-                    if index is not None and (index not in last or last[index][0] <= rank):
-                        last[index] = (rank, found)
+                    if index is not None:
+                        earlier.note(index, found, try_number=try_number, at=at)
         except Exception as error:  # stores raise what they like
             log.warning("Part %s can't be read to its end (%s).", name, type(error).__name__)
         if torn:
@@ -354,11 +346,12 @@ class Journal:
         self.error = said
 
 
-def _read_line(line: bytes) -> tuple[str, tuple[int, str], CarriedOver] | None:
+def _read_line(line: bytes) -> tuple[str, CarriedOver, int, float] | None:
     try:
         row = json.loads(line)
         status = row["gateway_status"]
         found = CarriedOver(Outcome(row["outcome"]), status if isinstance(status, str) else None)
-        return str(row["message_id"]), (int(row["try"]), str(row["finished_at"])), found
+        at = datetime.fromisoformat(row["finished_at"]).timestamp()
+        return str(row["message_id"]), found, max(0, int(row["try"])), at
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -12,6 +12,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Protocol
 
+from airflow_provider_smscancel.campaigns.id_list import IdList
 from airflow_provider_smscancel.gateways.base import IdType
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
@@ -67,7 +68,7 @@ class Campaign:
 
     gateway: IdRules
     id_type: IdType = IdType.MESSAGE_ID
-    ids: list[str] = field(default_factory=list)
+    ids: IdList = field(default_factory=IdList)
     due: array[float] = field(default_factory=lambda: array("d"))
     """When each leaves, in seconds since 1970; :data:`UNDATED` when not known."""
     rejected: list[RejectedRow] = field(default_factory=list)
@@ -76,7 +77,6 @@ class Campaign:
     """Why the source was not read to its end though reading it again may get further, or ``None``."""
     look_alikes: Counter[str] = field(default_factory=Counter)
     """How many of the malformed ids have the form of another gateway's, by its label."""
-    _index: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,25 +110,19 @@ class Campaign:
             self._note_shape(message_id)
             return
         due = due_time(scheduled_at)
-        key = self.gateway.canonical_id(message_id, self.id_type)
-        if key == message_id:
-            key = message_id  # one string in memory, not two alike
-        index = self._index.setdefault(key, len(self.ids))
-        if index < len(self.ids):
+        index, is_new = self.ids.add(message_id, self.gateway.canonical_id(message_id, self.id_type))
+        if is_new:
+            self.due.append(due)
+        else:
             self.duplicates += 1
             self.due[index] = _earlier(self.due[index], due)
-            return
-        self.ids.append(message_id)
-        self.due.append(due)
 
     def add_dated(self, message_id: str, due: float) -> None:
         """Take up a message that was checked before.
 
         :param due: when it leaves, in seconds since 1970, or :data:`UNDATED`.
         """
-        key = self.gateway.canonical_id(message_id, self.id_type)
-        self._index[message_id if key == message_id else key] = len(self.ids)
-        self.ids.append(message_id)
+        self.ids.add(message_id, self.gateway.canonical_id(message_id, self.id_type))
         self.due.append(due)
 
     def reject(self, position: str, reason: str) -> None:
@@ -142,7 +136,7 @@ class Campaign:
 
     def index_of(self, message_id: str) -> int | None:
         """Find a message by any spelling of its id."""
-        return self._index.get(self.gateway.canonical_id(message_id, self.id_type))
+        return self.ids.find(self.gateway.canonical_id(message_id, self.id_type))
 
     def fingerprint(self, host: str) -> str:
         """Name this set of messages at this gateway, whatever their order.
@@ -151,7 +145,7 @@ class Campaign:
         :return: 32 hexadecimal characters.
         """
         # A sum of digests does not depend on the order and needs no sorted copy of a million ids.
-        total = sum(int.from_bytes(blake2b(key.encode(), digest_size=16).digest()) for key in self._index)
+        total = sum(int.from_bytes(blake2b(key.encode(), digest_size=16).digest()) for key in self.ids.canonical())
         head = f"{self.gateway.name}\0{host}\0{self.id_type}\0{total:x}"
         return blake2b(head.encode(), digest_size=16).hexdigest()
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_smscancel.campaigns.id_list import IdList
 from airflow_provider_smscancel.campaigns.outcome import DONE, HARMLESS, OPEN, CancelResult, Outcome
 
 NOT_STOPPED_SHOWN = 100
@@ -18,7 +19,7 @@ class Tally:
         self.counts: Counter[Outcome] = Counter()
         self._open: list[CancelResult] = []
         self._final: list[CancelResult] = []
-        self.not_done: list[str] = []
+        self.not_done = IdList()
         """The ids of all that are not stopped, to be logged where there is no report."""
 
     def add(self, result: CancelResult) -> None:
@@ -27,7 +28,7 @@ class Tally:
         self.counts[outcome] += 1
         if outcome in DONE:
             return
-        self.not_done.append(result.message_id)
+        self.not_done.add(result.message_id, result.message_id)
         if outcome in HARMLESS:
             return
         shown = self._open if outcome in OPEN else self._final

@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,8 @@ from support.scripted import campaign_of, esendex, hex_id, rest
 from support.waiting import wait_for
 
 from airflow_provider_smscancel.campaigns import journal as journal_module
-from airflow_provider_smscancel.campaigns.journal import CarriedOver, Identity, Journal, owner_of, report_line
+from airflow_provider_smscancel.campaigns.earlier import CarriedOver
+from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of, report_line
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
 
@@ -72,7 +73,7 @@ def lines_in(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def take_over(folder: Any, **kind: Any) -> dict[int, CarriedOver]:
+def take_over(folder: Any, **kind: Any) -> Mapping[int, CarriedOver]:
     return journal_in(folder, **{"try_number": 2, **kind}).carried_over(campaign())
 
 
