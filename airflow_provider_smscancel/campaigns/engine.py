@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from airflow_provider_smscancel.campaigns.doubt import Doubt
 from airflow_provider_smscancel.campaigns.health import (
     FIRST_PROBE_AFTER_S,
     PROBE_EVERY_S,
@@ -24,6 +25,7 @@ from airflow_provider_smscancel.campaigns.health import (
 )
 from airflow_provider_smscancel.campaigns.order import Job, WorkQueue
 from airflow_provider_smscancel.campaigns.outcome import Outcome
+from airflow_provider_smscancel.campaigns.retry_budget import RetryBudget
 from airflow_provider_smscancel.campaigns.sessions import AccountRefused, SessionKeeper
 from airflow_provider_smscancel.campaigns.settlement import Again, Case, Settled, Verb
 from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, Request, Verdict
@@ -147,7 +149,8 @@ class Engine:
         self._deliver = deliver
         self._first = first
         self._wall = wall
-        self._queue = WorkQueue(campaign.due, todo, first)
+        self._queue = WorkQueue(campaign.due, todo, first, requests_per_second=limits.requests_per_second)
+        self._doubt = Doubt(gateway.sends_early_s + CLOCK_TOLERANCE_S)
         self._todo = todo
         self._open = len(todo)
         self._settled = bytearray(len(campaign))
@@ -189,6 +192,7 @@ class Engine:
         """
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._budget = RetryBudget(self._limits.requests_per_second, self._loop, self._push_later)
         self._pacer = Pacer(self._limits.requests_per_second, clock=self._loop.time, sleep=asyncio.sleep)
         self._sessions = SessionKeeper(self._gateway, self._paced_send, self._loop.time)
         if self._limits.deadline_s is not None:
@@ -209,6 +213,7 @@ class Engine:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()  # or a loop that lives on would keep a million messages in memory until then
+            self._budget.close()
             for task in self._background:
                 task.cancel()
             self._flush()  # also when whoever owns the loop cuts this short: what is settled must not be lost
@@ -317,8 +322,14 @@ class Engine:
         else:
             await self._pacer.acquire()
             if self._end is None and self._gate.is_set() and self._sessions.ready:
-                return self._queue.pop(self._now())
+                return self._queue.pop(self._now(), self._doubtful_s())
         return None
+
+    def _doubtful_s(self) -> float:
+        """Within how many seconds a message may have left before a request about it arrives."""
+        if self._first is not Verb.STOP:
+            return 0.0  # a question saves nobody, so none is in vain
+        return self._doubt.seconds
 
     async def _wait_for_work(self) -> None:
         self._idle = self._loop.create_future()
@@ -356,11 +367,13 @@ class Engine:
             request = self._gateway.status(message_id, id_type, session, full=full)
         # Taken out only when all is noted: what a defect interrupts may have been acted upon.
         self._in_flight[slot] = job
+        sent_at = self._loop.time()
         try:
             answer = await self._counted_send(request)
         except TransportFailure as error:
             self._on_failure(job, error)
         else:
+            self._doubt.note_way(self._loop.time() - sent_at)
             if job.verb is Verb.STOP:
                 verdict = self._gateway.read_stop(message_id, id_type, answer)
             else:
@@ -391,6 +404,8 @@ class Engine:
             self._good_answer()
             self._settle(job.index, Settled(Outcome.CANCELLED, verdict.code, verdict.detail), 1)
             return
+        if finding is Finding.SENT:
+            self._doubt.note_gone(self._campaign.due[job.index] - self._now())
         if finding is Finding.BUSY or verdict.http_status == 503:
             self._slow_down(verdict)
         if finding is Finding.ACCOUNT and not (job.full and self._gateway.has_full_status):
@@ -405,16 +420,16 @@ class Engine:
         if not is_an_answer(verdict):
             step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
             self._note_failure(job.index if may_be_about_one_message(verdict) else None)
+            self._follow(job, step, failed=True)
         else:
             if finding is not Finding.BUSY:
                 self._good_answer()
-            step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
-        self._follow(job, step)
+            self._follow(job, self._case(job.index).after_answer(job.verb, verdict, self._loop.time()))
 
     def _on_failure(self, job: Job, failure: TransportFailure) -> None:
         step = self._case(job.index).after_failure(job.verb, failure)
         self._note_failure()
-        self._follow(job, step)
+        self._follow(job, step, failed=True)
 
     def _on_session(self, job: Job, verdict: Verdict, session: str | None) -> Verdict | None:
         """Ask once more with a new session; a second expiry in a row is a fault like another."""
@@ -426,7 +441,7 @@ class Engine:
         self._push_later(job.index, Again(job.verb, 0.0, job.full))
         return None
 
-    def _follow(self, job: Job, step: Settled | Again) -> None:
+    def _follow(self, job: Job, step: Settled | Again, *, failed: bool = False) -> None:
         if isinstance(step, Settled) and not step.in_doubt:
             self._settle(job.index, step, self._case(job.index).attempts)
         elif self._health.down:
@@ -434,7 +449,8 @@ class Engine:
             self._push_later(job.index, self._case(job.index).while_down(job.verb))
         elif isinstance(step, Again):
             self.stats.repeats += 1
-            self._push_later(job.index, step)
+            repeat = self._budget.repeat if failed else self._push_later
+            repeat(job.index, step)
         elif self._second_round:
             self._settle(job.index, step, self._case(job.index).attempts)
         else:
@@ -486,6 +502,7 @@ class Engine:
     # -- the gateway's health ---------------------------------------------------------------------------
 
     def _good_answer(self) -> None:
+        self._budget.earn()
         if self._health.good():
             log.info("%s answers again: going on.", self._gateway.label)
             self._release("down")
@@ -534,7 +551,9 @@ class Engine:
             return False
         # Stops and status queries take turns: answers to the one may be lost while the other works.
         self._probe_query = not self._probe_query
-        job = (self._queue.pop_query() if self._probe_query else None) or self._queue.pop(self._now())
+        job = (self._queue.pop_query() if self._probe_query else None) or self._queue.pop(
+            self._now(), self._doubtful_s()
+        )
         if job is None:
             return False
         await self._exchange(PROBER, job)

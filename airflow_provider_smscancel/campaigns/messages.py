@@ -145,7 +145,9 @@ class Campaign:
         :return: 32 hexadecimal characters.
         """
         # A sum of digests does not depend on the order and needs no sorted copy of a million ids.
-        total = sum(int.from_bytes(blake2b(key.encode(), digest_size=16).digest()) for key in self.ids.canonical())
+        total = sum(
+            int.from_bytes(blake2b(key.encode(), digest_size=16).digest()) for key in self.ids.canonical()
+        )
         head = f"{self.gateway.name}\0{host}\0{self.id_type}\0{total:x}"
         return blake2b(head.encode(), digest_size=16).hexdigest()
 
