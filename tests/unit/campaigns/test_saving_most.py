@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Callable
 
 import pytest
 from support.scripted import Call, campaign_of, esendex, esendex_says, keyless_status, play, rest, rest_says
 
+from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
 from airflow_provider_smscancel.gateways.base import Answer, Gateway
 from airflow_provider_smscancel.transport.pacer import WINDOW_MARGIN_S
 
@@ -98,3 +100,13 @@ def test_that_a_gateway_sends_early_is_soon_learnt_from_its_answers(
     due = trace(random.Random(8))
     leaves = [at - early_s for at in due]
     assert saved_by_the_engine(rest(), due, leaves) >= 0.95 * best_possible(leaves)
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_the_forecast_of_what_will_leave_before_its_turn_is_right_within_five_per_cent(
+    trace: Callable[[random.Random], list[float]],
+) -> None:
+    due = trace(random.Random(9))
+    forecast = too_late_by_forecast(array("d", due), range(len(due)), now=0.0, requests_per_second=RATE)
+    lost = len(due) - saved_by_the_engine(esendex(), due, due)
+    assert 0.95 * lost <= forecast <= 1.05 * lost
