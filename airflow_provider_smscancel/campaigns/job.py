@@ -33,6 +33,7 @@ from airflow_provider_smscancel.campaigns.running import BackgroundRun, run_engi
 from airflow_provider_smscancel.campaigns.settlement import Case, StatusCase, StopCase, Verb
 from airflow_provider_smscancel.campaigns.tally import Tally
 from airflow_provider_smscancel.gateways.base import Gateway, MessageState, Verdict
+from airflow_provider_smscancel.transport.pacer import departures_per_second
 
 PROGRESS_EVERY_S = 5.0
 WAIT_S = 0.25
@@ -157,7 +158,7 @@ class Job:
             f" (campaign {self.name!r})" if self.name else "",
             rate,
             limits.max_concurrency,
-            duration(count / rate),
+            duration(count / departures_per_second(rate)),
         )
 
     def stop(self) -> None:
@@ -372,7 +373,8 @@ class CancelJob(Job):
         """Say, before the first request, how many, how fast, how long, and what can not be saved at that rate."""
         super().announce()
         rate = self.service.limits.requests_per_second
-        late = too_late_by_forecast(self.campaign.due, self.todo, now=time.time(), requests_per_second=rate)
+        pace = departures_per_second(rate)
+        late = too_late_by_forecast(self.campaign.due, self.todo, now=time.time(), requests_per_second=pace)
         if late:
             self.log.warning(
                 "About %d will leave before their turn; raise `requests_per_second` (now %g) if the gateway allows more.",
@@ -381,7 +383,7 @@ class CancelJob(Job):
             )
         early_s = self.service.gateway.sends_early_s
         at_worst = too_late_by_forecast(
-            self.campaign.due, self.todo, now=time.time() + early_s, requests_per_second=rate
+            self.campaign.due, self.todo, now=time.time() + early_s, requests_per_second=pace
         )
         if at_worst > late:
             self.log.warning(

@@ -48,6 +48,18 @@ RECOVERY_PER_S = 0.03
 """The share of the configured rate that is added for each second without a request to slow down."""
 
 
+def departures_per_second(rate: float) -> float:
+    """Say how many requests really depart in a second at a configured rate."""
+    per_window, window_s = _window(rate)
+    return per_window / window_s
+
+
+def _window(rate: float) -> tuple[int, float]:
+    """Say how many requests may depart within how many seconds."""
+    per_window = math.ceil(rate)
+    return per_window, per_window / rate + WINDOW_MARGIN_S
+
+
 class Pacer:
     """Says when each request of a run may depart.
 
@@ -75,8 +87,7 @@ class Pacer:
         self._clock = clock
         self._sleep = sleep
         self._turn = asyncio.Lock()
-        per_window = math.ceil(rate)
-        self._window = per_window / rate + WINDOW_MARGIN_S
+        per_window, self._window = _window(rate)
         self._spacing = self._window / per_window
         self._departed: deque[float] = deque(maxlen=per_window)
         self._ramp_left = per_window

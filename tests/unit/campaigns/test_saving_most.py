@@ -11,19 +11,19 @@ from support.scripted import Call, campaign_of, esendex, esendex_says, keyless_s
 
 from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
 from airflow_provider_smscancel.gateways.base import Answer, Gateway
-from airflow_provider_smscancel.transport.pacer import WINDOW_MARGIN_S
+from airflow_provider_smscancel.transport.pacer import departures_per_second
 
 LATENCY_S = 0.3
 RATE = 8.0
-DEPARTURES_PER_SECOND = RATE / (1 + WINDOW_MARGIN_S)
-"""What the pace makes of the rate, so that it is never exceeded: no order can do better than that."""
+PACE = departures_per_second(RATE)
+"""A little less than the rate, so that it is never exceeded: no order can do better than that."""
 
 
 def best_possible(leaves: list[float]) -> int:
     """How many a clairvoyant could save: jobs of equal length, by date, each skipped that is too late."""
     saved = 0
     for at in sorted(leaves):
-        if saved / DEPARTURES_PER_SECOND + LATENCY_S < at:
+        if saved / PACE + LATENCY_S < at:
             saved += 1
     return saved
 
@@ -107,6 +107,6 @@ def test_the_forecast_of_what_will_leave_before_its_turn_is_right_within_five_pe
     trace: Callable[[random.Random], list[float]],
 ) -> None:
     due = trace(random.Random(9))
-    forecast = too_late_by_forecast(array("d", due), range(len(due)), now=0.0, requests_per_second=RATE)
+    forecast = too_late_by_forecast(array("d", due), range(len(due)), now=0.0, requests_per_second=PACE)
     lost = len(due) - saved_by_the_engine(esendex(), due, due)
     assert 0.95 * lost <= forecast <= 1.05 * lost
