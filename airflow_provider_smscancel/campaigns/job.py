@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
 from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.engine import (
     Engine,
@@ -28,7 +29,7 @@ from airflow_provider_smscancel.campaigns.engine import (
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
-from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
+from airflow_provider_smscancel.campaigns.outcome import DONE, CancelResult, Outcome
 from airflow_provider_smscancel.campaigns.running import BackgroundRun, run_engine
 from airflow_provider_smscancel.campaigns.settlement import Case, StatusCase, StopCase, Verb
 from airflow_provider_smscancel.campaigns.tally import Tally
@@ -127,6 +128,9 @@ class Job:
 
     def _said(self) -> str:
         raise NotImplementedError
+
+    def _meanwhile(self) -> None:
+        """Do what the waiting thread has to do now and then while the engine runs in its own."""
 
     def _finish(self) -> None:
         """Write down what is left to write."""
@@ -278,6 +282,8 @@ class Job:
                 if batch is None:
                     break
                 self._note_settled(batch)
+                if not self._hurry:
+                    self._meanwhile()
         except Exception:
             if not ignore_errors:
                 raise
@@ -321,6 +327,7 @@ class CancelJob(Job):
     :param report: what to call the report's place in the summary.
     :param try_number: which try this is, from 1.
     :param resumed: whether this try began in another process already, which may have sent requests that left no trace.
+    :param checkpoint: where what is settled is kept for a later try; ``None`` where there is a journal, or no store.
     """
 
     def __init__(
@@ -335,10 +342,12 @@ class CancelJob(Job):
         try_number: int,
         resumed: bool = False,
         started_at: datetime | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         super().__init__(service, campaign, name=name, log=log, started_at=started_at)
         self.tally = Tally()
         self.journal = journal
+        self.checkpoint = checkpoint
         self.report = report
         self.try_number = try_number
         self._first_try = try_number <= 1 and not resumed
@@ -350,24 +359,34 @@ class CancelJob(Job):
         if self.journal is None:
             self.log.warning(
                 "No record of single messages is kept: neither report_path nor [smscancel] report_folder is set. "
-                "A retry asks for every message again (which is safe), and every id that is not stopped is logged at the end."
+                "%s, and every id that is not stopped is logged at the end.",
+                "A retry asks for every message again (which is safe)"
+                if self.checkpoint is None
+                else "A retry knows from Airflow's task state store what is settled",
             )
-            self._count_rejected()
-            return
-        carried = self.journal.carried_over(self.campaign)
-        if carried:
-            self._first_try = False
-            self.todo = array("q", (index for index in self.todo if index not in carried))
-            for index, found in carried.items():
-                self.tally.add_carried(self._result(index, found.outcome, found.gateway_status))
-            self.log.info(
-                "%d of %d messages were settled by an earlier try: %d are taken up.",
-                len(carried),
-                len(self.campaign),
-                len(self.todo),
-            )
-        self.journal.start(self.campaign.fingerprint(self.service.gateway.base_url))
+        self._take_over()
+        if self.journal is not None:
+            self.journal.start(self.campaign.fingerprint(self.service.gateway.base_url))
         self._count_rejected()
+
+    def _take_over(self) -> None:
+        record = self.journal or self.checkpoint
+        carried = {} if record is None else record.carried_over(self.campaign)
+        if not carried:
+            return
+        self._first_try = False
+        self.todo = array("q", (index for index in self.todo if index not in carried))
+        for index, found in carried.items():
+            self.tally.add_carried(self._result(index, found.outcome, found.gateway_status))
+            if self.journal is None and found.outcome not in DONE:
+                # The earlier try may have been killed before it could log this id, and nothing else names it.
+                self.tally.not_done.add(self.campaign.ids[index], self.campaign.ids[index])
+        self.log.info(
+            "%d of %d messages were settled by an earlier try: %d are taken up.",
+            len(carried),
+            len(self.campaign),
+            len(self.todo),
+        )
 
     def announce(self) -> None:
         """Say, before the first request, how many, how fast, how long, and what can not be saved at that rate."""
@@ -420,6 +439,13 @@ class CancelJob(Job):
         self._suspect_wrong_account(results)
         if self.journal is not None:
             self.journal.add(results)
+        if self.checkpoint is not None:
+            for message, result in zip(batch, results, strict=True):
+                self.checkpoint.note(message.index, result.outcome, result.gateway_status)
+
+    def _meanwhile(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.save_now_and_then()
 
     def _suspect_wrong_account(self, results: list[CancelResult]) -> None:
         if self._warned:
@@ -448,6 +474,8 @@ class CancelJob(Job):
         if self.journal is not None:
             self.journal.close(self.summary, within_s=self._last_part_s())
             self.summary["report_error"] = self.journal.error or unheard
+        if self.checkpoint is not None:
+            self.checkpoint.save(within_s=self._last_part_s())
         if self.journal is None or self.journal.error:
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)

@@ -14,6 +14,7 @@ from airflow_provider_smscancel._airflow import (
     BaseOperator,
     conf,
 )
+from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
 from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
@@ -39,6 +40,7 @@ from airflow_provider_smscancel.operators.parameters import (
 )
 from airflow_provider_smscancel.operators.report_folder import default_report_path, open_path
 from airflow_provider_smscancel.operators.sql_source import read_sql
+from airflow_provider_smscancel.operators.state_store import state_store_of
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context
@@ -187,6 +189,9 @@ class CancelMessageOperator(BaseOperator):
             self._judge_survey(job, context)
         elif isinstance(job, CancelJob):
             self._judge(job.ending, fail_on)
+            if job.checkpoint is not None:
+                job.checkpoint.clear()
+                self._judge(job.ending, fail_on)  # a kill may have come meanwhile
         return job.summary
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -274,8 +279,11 @@ class CancelMessageOperator(BaseOperator):
         if dry_run:
             return SurveyJob(service, campaign, name=name, log=self.log)
         ti = context["ti"]
-        journal = None
-        if folder is not None:
+        journal, checkpoint = None, None
+        if folder is None:
+            store = state_store_of(context)
+            checkpoint = None if store is None else Checkpoint(store, host=hook.gateway.base_url)
+        else:
             journal = Journal(
                 folder,
                 owner=owner_of(
@@ -296,6 +304,7 @@ class CancelMessageOperator(BaseOperator):
             journal=journal,
             report=report,
             try_number=ti.try_number,
+            checkpoint=checkpoint,
         )
 
     def _hand_over(self, job: CancelJob) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.operating import FakeTask, Play, Seed, final_outcomes, read_report, requests_so_far, truth
+from support.state_store import MemoryStore
 
 from airflow_provider_smscancel._airflow import AirflowException
 from airflow_provider_smscancel.campaigns import job, manifest_lines
@@ -101,6 +102,28 @@ def test_a_kill_ends_the_run_within_4_seconds_and_leaves_a_report_that_a_retry_t
     assert retry.outcomes == {"cancelled": 400}
     assert set(final_outcomes(tmp_path / "r").values()) == {"cancelled"}
     assert killed.requests + retry.requests <= 400 + 16
+
+
+@pytest.mark.parametrize("ended_at", ["kill", "time limit"])
+def test_without_a_report_a_run_that_is_ended_leaves_in_the_store_what_a_retry_takes_up(
+    ended_at: str, sandbox: SandboxServer, seed: Seed, play: Play
+) -> None:
+    ids, store = seed(400), MemoryStore()
+    context = {"task_state_store": store}
+    sandbox.state.latency = 0.1
+    took: list[float] = []
+    execute = killed_at(sandbox, 100, took) if ended_at == "kill" else struck_at(sandbox, 100)
+    ended = play(message_ids=ids, context=context, execute=execute)
+    ended.failed_retryably()
+    assert max(took, default=0.0) < 4
+    assert 0 < ended.outcomes["cancelled"] < 400
+
+    sandbox.state.latency = 0.0
+    retry = play(FakeTask(try_number=2), message_ids=ids, context=context)
+    assert retry.error is None
+    assert retry.outcomes == {"cancelled": 400}
+    assert ended.requests + retry.requests <= 400 + 16
+    assert store.values == {}
 
 
 def test_what_was_in_flight_at_a_kill_is_cut_and_stays_in_doubt(

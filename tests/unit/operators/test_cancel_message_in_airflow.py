@@ -187,6 +187,41 @@ def test_mapped_tasks_share_a_folder_and_a_retry_takes_up_what_is_open(
     assert owner_of(dag_id="mapped", task_id="each", run_id="x", map_index=0) not in owners
 
 
+def test_without_a_report_a_retry_takes_up_what_is_open_from_the_task_state_store(
+    database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
+) -> None:
+    from airflow.sdk import DAG
+
+    good, others, doubtful = seed(4), seed(3), seed(1, state="sent", code="002")
+    options: dict[str, Any] = {"sms_conn_id": "sms", "retries": 1, "retry_delay": timedelta(0)}
+    with DAG("stored", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
+        CancelMessageOperator(task_id="open", message_ids=[*good, *doubtful], **options)
+        CancelMessageOperator(task_id="stopped", message_ids=others, **options)
+    summaries, end = run(dag)
+    assert end == {"open": "failed", "stopped": "success"}
+    assert summaries["open"]["outcomes"]["cancelled"] == 4
+    assert summaries["open"]["outcomes"]["unconfirmed"] == 1
+    record = {message.id: message.stop_requests for message in sandbox.state.messages()}
+    assert record[doubtful[0]] > 1
+    assert {record[message_id] for message_id in good} == {1}
+    kept = keys_in_the_store("stored")
+    assert kept.keys() == {"open"}
+    assert len(kept["open"]) == 2
+
+
+def keys_in_the_store(dag_id: str) -> dict[str, list[str]]:
+    """Read which keys each task has in Airflow's task state store."""
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    found: dict[str, list[str]] = {}
+    with create_session() as session:
+        for row in session.scalars(select(TaskStateStoreModel).where(TaskStateStoreModel.dag_id == dag_id)):
+            found.setdefault(row.task_id, []).append(row.key)
+    return found
+
+
 def test_deferred_tasks_run_inline_and_a_retry_takes_up_what_is_open(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
 ) -> None:
