@@ -216,6 +216,11 @@ class AirflowStack:
         where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.call("GET", f"{where}?deserialize=true")["value"]
 
+    def stored(self, dag_id: str, run_id: str, task_id: str) -> Row:
+        """Read a task's state store: its values by key."""
+        where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/state-store"
+        return {row["key"]: row["value"] for row in self.call("GET", where)["task_state_store"]}
+
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
         """Read the log of one try: a JSON object per line."""
         where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"

@@ -51,6 +51,33 @@ class Interrupted:
         self.wait_for_a_third()
         return psutil.Process(int(self.task()["pid"]))
 
+    def stored(self) -> Row:
+        """Say what Airflow's task state store has of the task."""
+        return self.airflow.stored(self.dag_id, self.run_id, "cancel")
+
+    def wait_until_in_the_middle_and_stored(self) -> psutil.Process:
+        """Wait until also the task state store has what is settled, and return the task's process."""
+        process = self.wait_until_in_the_middle()
+        wait_for(lambda: len(self.stored()) > 1, "what is settled is stored", within_s=10)
+        return process
+
+    def check_it_was_taken_up_without_a_report(self, *, sent_twice_at_most: int) -> None:
+        """Check that the last try did what was left, and that nothing is stored any more."""
+        assert self.airflow.wait_for_run(self.dag_id, self.run_id) == "success"
+        states = [each["state"] for each in self.tries()]
+        assert len(states) >= 2
+        assert states[-1] == "success"
+        record = self.sandbox.truth()
+        assert Counter(record[message_id]["state"] for message_id in self.ids) == {"cancelled": TOTAL}
+        twice = sum(record[message_id]["stop_requests"] > 1 for message_id in self.ids)
+        assert twice <= sent_twice_at_most
+        summary = self.airflow.xcom(self.dag_id, self.run_id, "cancel", "summary")
+        assert summary["report"] is None
+        assert summary["total"] == summary["outcomes"]["cancelled"] == TOTAL
+        assert summary["requests"] < TOTAL
+        assert self.stored() == {}
+        assert not self.report.exists()
+
     def check_it_was_taken_up(self, *, sent_twice_at_most: int, total: int = TOTAL) -> None:
         """Check that the first try failed with a readable report, and that the retry did what was left."""
         assert self.airflow.wait_for_run(self.dag_id, self.run_id) == "success"

@@ -80,6 +80,27 @@ def test_a_sigkill_of_the_task_and_its_supervisor_is_taken_up(start: Start) -> N
     run.check_it_was_taken_up(sent_twice_at_most=A_SECONDS_WORTH + IN_FLIGHT)
 
 
+def test_without_a_report_a_sigkill_of_the_task_is_taken_up_from_the_task_state_store(start: Start) -> None:
+    run = start("without_a_report")
+    run.wait_until_in_the_middle_and_stored().kill()
+    run.check_it_was_taken_up_without_a_report(sent_twice_at_most=A_SECONDS_WORTH + IN_FLIGHT)
+    log = run.airflow.log(run.dag_id, run.run_id, "cancel", 2)
+    assert "were settled by an earlier try" in log
+    assert "task state store" in log
+
+
+def test_without_a_report_a_sigterm_leaves_all_that_is_settled_in_the_task_state_store(start: Start) -> None:
+    run = start("without_a_report")
+    run.wait_until_in_the_middle().send_signal(signal.SIGTERM)
+    run.check_it_was_taken_up_without_a_report(sent_twice_at_most=IN_FLIGHT)
+
+
+def test_without_a_report_a_run_that_is_cut_off_by_its_time_limit_is_taken_up(start: Start) -> None:
+    run = start("cut_off_without_a_report")
+    run.check_it_was_taken_up_without_a_report(sent_twice_at_most=IN_FLIGHT * 3)
+    assert "AirflowTaskTimeout" in run.airflow.log(run.dag_id, run.run_id, "cancel", 1)
+
+
 def test_marking_a_running_task_failed_stops_new_requests_and_leaves_a_report(
     start: Start, airflow: AirflowStack, sandbox: SandboxProcess
 ) -> None:

@@ -40,6 +40,16 @@ class HeedlessOfItsTimeLimit(CancelMessageOperator):
 with DAG("interrupted", **ANY_TIME):
     CancelMessageOperator(task_id="cancel", **COMMON)
 
+WITHOUT_A_REPORT = {name: value for name, value in COMMON.items() if name != "report_path"}
+
+with DAG("without_a_report", **ANY_TIME):
+    CancelMessageOperator(task_id="cancel", **WITHOUT_A_REPORT)
+
+with DAG("cut_off_without_a_report", **ANY_TIME):
+    HeedlessOfItsTimeLimit(
+        task_id="cancel", execution_timeout=timedelta(seconds=2), **(WITHOUT_A_REPORT | {"retries": 3})
+    )
+
 with DAG("deferred", **ANY_TIME):
     CancelMessageOperator(task_id="cancel", deferrable=True, **COMMON)
 
