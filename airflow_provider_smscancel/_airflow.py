@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowSkipException,
     BaseHook,
     BaseOperator,
@@ -18,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 __all__ = [
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",

@@ -22,13 +22,14 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_smscancel.campaigns.earlier import CarriedOver, SettledEarlier
+from airflow_provider_smscancel.campaigns.folders import Folder, make_folder, names_in, why
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from airflow_provider_smscancel.campaigns.messages import Campaign
 
@@ -38,17 +39,6 @@ PART_AFTER_S = 1.0
 PART_AT_LEAST = 100
 RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 LONGEST_LINE = 65_536
-
-
-class Folder(Protocol):
-    """What is needed of a folder: ``pathlib.Path`` and Airflow's ``ObjectStoragePath`` both offer it."""
-
-    def __truediv__(self, name: str) -> Self: ...
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    def iterdir(self) -> Iterator[Self]: ...  # noqa: D102
-    def open(self, mode: str) -> IO[Any]: ...  # noqa: D102
-    def mkdir(self, *, parents: bool, exist_ok: bool) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +156,7 @@ class Journal:
 
     def _list_parts(self) -> list[tuple[str, str]]:
         mine = re.compile(rf"part-{self.owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
-        try:
-            names = [path.name for path in self.folder.iterdir()]
-        except FileNotFoundError:
-            return []
-        return [(match[1], match[0]) for name in names if (match := mine.fullmatch(name))]
+        return [(match[1], match[0]) for name in names_in(self.folder) if (match := mine.fullmatch(name))]
 
     def _read_run(self) -> dict[str, Any]:
         try:
@@ -263,7 +249,7 @@ class Journal:
         if not self._listed:
             # What could not be listed when the try began may be about something else: it must not become ours.
             self._own_parts()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         content = asdict(self._identity) | {"fingerprint": self._fingerprint, "not_ours": self._not_ours}
         # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
         if self._read_run() != content:
@@ -338,9 +324,8 @@ class Journal:
             file.write(text.encode())
 
     def _refused(self, error: Exception) -> None:
-        said = f"the report's store refused: {type(error).__name__}"
-        if isinstance(error, OSError) and error.strerror:
-            said += f" ({error.strerror})"
+        kind, _, more = why(error).partition(": ")
+        said = f"the report's store refused: {kind}" + (f" ({more})" if more else "")
         if self.error is None:
             log.warning("%s. The run goes on; writing is tried again.", said[0].upper() + said[1:])
         self.error = said

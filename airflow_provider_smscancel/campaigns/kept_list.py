@@ -16,7 +16,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from airflow_provider_smscancel.campaigns.journal import LONGEST_LINE, Folder
+from airflow_provider_smscancel.campaigns.folders import Folder, make_folder
+from airflow_provider_smscancel.campaigns.journal import LONGEST_LINE
 from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
 from airflow_provider_smscancel.campaigns.sources import SourceError
 
@@ -47,7 +48,7 @@ def keep(campaign: Campaign, folder: Folder, name: str) -> None:
     :param name: of the file.
     :raises Exception: whatever the store raises.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / name).open("wb") as file:
         _write(file, lines_of(campaign))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, Protocol
 
+from airflow_provider_smscancel.campaigns.folders import why
 from airflow_provider_smscancel.campaigns.sources import SourceError, SourceUnavailable
 
 PIECE_BYTES = 256 * 1024
@@ -56,6 +56,37 @@ def shown_path(path: object) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
+def may_pass(error: Exception) -> bool:
+    """Say whether what went wrong may be the store's or the network's passing trouble."""
+    return not isinstance(error, _LASTING)
+
+
+def open_manifest(path: ManifestPath) -> IO[bytes]:
+    """Open a manifest's file.
+
+    :raises SourceError: when it can't be opened, and trying again would not help.
+    :raises SourceUnavailable: when trying again may help.
+    """
+    try:
+        return path.open("rb")
+    except Exception as error:  # stores raise what they like
+        said, passing = why(error), may_pass(error)
+    # Outside of the handler, so that the store's own error is not attached: it may hold a signed URL.
+    text = f"manifest {shown_path(path)}: can't be opened ({said}). Check that it is there and may be read"
+    raise SourceUnavailable(text) if passing else SourceError(text)
+
+
+def unreadable(shown: str, said: str | None, *, passing: bool) -> SourceError | SourceUnavailable:
+    """Make the error about a file of which nothing can be read.
+
+    :param shown: the file, for a person.
+    :param said: what the store complains about.
+    :param passing: whether trying again may help.
+    """
+    text = f"manifest {shown}: can't be read ({said}). Check that it may be read, and try again"
+    return SourceUnavailable(text) if passing else SourceError(text)
+
+
 class Lines:
     """The lines of one file, counted, and with a way to put some back. ``None`` stands for one that is too long.
 
@@ -75,7 +106,7 @@ class Lines:
         """Whether that was the store's doing: reading it again may get further."""
         self.shown = shown_path(path)
         self._again: deque[bytes | None] = deque()
-        self._file = self._open(path)
+        self._file = open_manifest(path)
         pieces = self._pieces()
         if gzipped:
             pieces = self._unpacked(pieces)
@@ -99,32 +130,22 @@ class Lines:
         with contextlib.suppress(Exception):
             self._file.close()
 
-    def _open(self, path: ManifestPath) -> IO[bytes]:
-        try:
-            return path.open("rb")
-        except Exception as error:  # stores raise what they like
-            why = _why(error)
-            lasting = isinstance(error, _LASTING)
-        # Outside of the handler, so that the store's own error is not attached: it may hold a signed URL.
-        text = f"manifest {self.shown}: can't be opened ({why}). Check that it is there and may be read"
-        raise SourceError(text) if lasting else SourceUnavailable(text)
-
     def _pieces(self) -> Iterator[bytes]:
         begun = False
         while True:
             try:
                 piece = self._file.read(PIECE_BYTES)
             except Exception as error:  # stores raise what they like
-                self.broken = _why(error)
-                self.store_failed = not isinstance(error, _LASTING)
+                self.broken = why(error)
+                # Once something was read, permission that is missing now has run out, say: it is the store's doing.
+                self.store_failed = begun or may_pass(error)
                 break
             if not piece:
                 return
             begun = True
             yield piece
         if not begun:
-            text = f"manifest {self.shown}: can't be read ({self.broken}). Check that it may be read, and try again"
-            raise SourceUnavailable(text) if self.store_failed else SourceError(text)
+            raise unreadable(self.shown, self.broken, passing=self.store_failed)
 
     def _unpacked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack gzip. The standard module discards what it has already unpacked when it meets a fault; this doesn't."""
@@ -260,13 +281,3 @@ class _Member:
             with contextlib.suppress(zlib.error):
                 for at in range(len(data)):
                     yield before.decompress(data[at : at + 1])
-
-
-def _why(error: Exception) -> str:
-    """Say what a store complains about, without its own words, which may hold a signed URL."""
-    said = type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.errno is not None:
-        return f"{said}: {os.strerror(error.errno)}"
-    if isinstance(error, ImportError) and error.name:
-        return f"{said}: the library {error.name} is not installed"
-    return said

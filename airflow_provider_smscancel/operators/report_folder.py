@@ -7,19 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_smscancel._airflow import ObjectStoragePath, conf
+from airflow_provider_smscancel._airflow import AirflowNotFoundException, BaseHook, ObjectStoragePath, conf
+from airflow_provider_smscancel.campaigns.folders import why
+from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
+from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
 
 
 def open_path(name: str, text: str) -> ObjectStoragePath:
     """Open an absolute path, or a URL that Airflow's object storage knows.
 
     :param name: the parameter, for an error.
-    :raises ValueError: a relative path, an unknown scheme, or a library that is missing; nothing was sent.
+    :raises ValueError: a relative path, an unknown scheme, a connection or a library that is missing; nothing was sent.
+    :raises SourceUnavailable: the store's credentials can not be had now; nothing was sent.
     """
-    scheme = urlsplit(text).scheme if "://" in text else ""
+    url = urlsplit(text) if "://" in text else None
+    scheme = url.scheme if url is not None else ""
     if not text.startswith("/") and (not scheme or re.match("file://[^/]", text)):
         # What a relative path means differs between versions of Airflow.
         raise ValueError(f"{name} must be an absolute path or a URL such as s3://conn_id@bucket/folder.")
+    if url is not None and (conn_id := url.netloc.rpartition("@")[0]):
+        _check_connection(name, scheme, conn_id)
     try:
         path = ObjectStoragePath(text)
         _ = path.fs
@@ -33,7 +40,28 @@ def open_path(name: str, text: str) -> ObjectStoragePath:
             f"{name}: {scheme}:// can not be opened here: {error}. Is it spelled right, and is the Airflow provider "
             "of that store installed?"
         ) from None
-    return path
+    except Exception as error:  # a role can't be assumed, say
+        said = why(error)
+    else:
+        return path
+    # Outside of the handlers, so that the store's own error is not attached: it may hold a key.
+    raise SourceUnavailable(f"{name}: {shown_path(text)} can not be opened now ({said}).")
+
+
+def _check_connection(name: str, scheme: str, conn_id: str) -> None:
+    # Amazon's provider takes whatever credentials the machine has when the connection is missing, or none at all.
+    if not re.fullmatch(r"[\w#!().-]+", conn_id):
+        raise ValueError(
+            f"{name}: what stands before the @ of its URL is no id of a connection. Credentials do not belong "
+            "there: put them into a connection of Airflow's, and its id into the URL."
+        )
+    try:
+        BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise ValueError(
+            f"{name}: its URL names the connection {conn_id!r}, which is not there. Create it, or leave {conn_id}@ out of "
+            f"the URL ({scheme}://bucket/…) to use the credentials that the machine has."
+        ) from None
 
 
 def default_report_path(context: Mapping[str, Any]) -> str | None:

@@ -129,9 +129,13 @@ class CancelMessagesTrigger(BaseTrigger):
     def _begin(self) -> CancelJob:
         """Read everything, and open the report. In a thread: none of it must hold up the triggerer."""
         # Imported here, too: all that this package needs takes longer to import than a loop may stand still.
+        from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
         from airflow_provider_smscancel.triggers.taking_up import take_up
 
-        return take_up(log=self.log, **self._parameters())
+        try:
+            return take_up(log=self.log, **self._parameters())
+        except SourceUnavailable as error:
+            raise ValueError(str(error)) from None
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 
+from airflow_provider_smscancel.campaigns.folders import Folder, make_folder
 from airflow_provider_smscancel.campaigns.job import CancelJob, Log
-from airflow_provider_smscancel.campaigns.journal import Folder, Identity, Journal
+from airflow_provider_smscancel.campaigns.journal import Identity, Journal
 from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.hooks.by_connection import hook_of
@@ -87,7 +88,7 @@ def _has_begun_before(folder: Folder, name: str) -> bool:
     except Exception:  # stores raise what they like
         begun = True
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with (folder / name).open("wb") as file:
             file.write(b"{}\n")
     except Exception:  # the journal says what the store refuses
