@@ -51,6 +51,22 @@ def names_in(folder: Folder) -> list[str]:
         return []
 
 
+def lines_in(file: IO[bytes], *, longest: int) -> Iterator[bytes]:
+    """Give the lines of a file, without their ends. What is longer than ``longest`` bytes comes in pieces.
+
+    The files of object stores have a ``readline`` that knows no limit.
+    """
+    rest = b""
+    while piece := file.read(longest):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+        if len(rest) > longest:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
 def why(error: Exception) -> str:
     """Say what a store complains about, without its own words, which may hold a signed URL."""
     said = type(error).__name__

@@ -25,7 +25,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_smscancel.campaigns.earlier import CarriedOver, SettledEarlier
-from airflow_provider_smscancel.campaigns.folders import Folder, make_folder, names_in, why
+from airflow_provider_smscancel.campaigns.folders import Folder, lines_in, make_folder, names_in, why
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Journal:
         torn = 0
         try:
             with (self.folder / name).open("rb") as file:
-                for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+                for line in lines_in(file, longest=LONGEST_LINE):
                     read = _read_line(line)
                     if read is None:
                         torn += 1

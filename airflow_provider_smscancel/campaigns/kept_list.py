@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from airflow_provider_smscancel.campaigns.folders import Folder, make_folder
+from airflow_provider_smscancel.campaigns.folders import Folder, lines_in, make_folder
 from airflow_provider_smscancel.campaigns.journal import LONGEST_LINE
 from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
 from airflow_provider_smscancel.campaigns.sources import SourceError
@@ -72,7 +72,7 @@ def read_kept(campaign: Campaign, folder: Folder, name: str) -> None:
     """
     try:
         with (folder / name).open("rb") as file:
-            take_lines(campaign, iter(lambda: file.readline(LONGEST_LINE), b""))
+            take_lines(campaign, lines_in(file, longest=LONGEST_LINE))
     except SourceError:
         raise
     except Exception as error:  # stores raise what they like

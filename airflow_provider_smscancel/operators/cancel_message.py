@@ -246,6 +246,8 @@ class CancelMessageOperator(BaseOperator):
                 f"{campaign.total} messages are more than max_messages allows ({limit}): is it the right list?"
             )
         if campaign.total and not len(campaign):
+            if campaign.incomplete is not None:
+                raise SourceUnavailable(f"The {campaign.incomplete}.")
             raise ValueError(_nothing_well_formed(campaign, hook))
         return campaign
 

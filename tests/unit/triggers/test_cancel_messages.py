@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.serde import deserialize, serialize
+from support.deferring import again, deferral, first_event, through_the_triggerer
 from support.operating import FakeTask, Play, Row, Seed, final_outcomes, read_report, requests_so_far, states
 from support.scripted import Call, ScriptedTransport, hex_id, rest_says
 
@@ -35,29 +34,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow.*")
 USER_ACTION = "user-action"
 
 
-def deferral(operator: CancelMessageOperator, context: Row) -> TaskDeferred:
-    """Execute up to where it is handed over."""
-    try:
-        operator.execute(context)
-    except TaskDeferred as deferred:
-        return deferred
-    raise AssertionError("it was not deferred")
-
-
-def again(trigger: CancelMessagesTrigger) -> CancelMessagesTrigger:
-    """Make the trigger anew from what Airflow's database would hold of it."""
-    classpath, parameters = trigger.serialize()
-    module, _, name = classpath.rpartition(".")
-    kept = deserialize(json.loads(json.dumps(serialize(parameters))))
-    return getattr(sys.modules[module], name)(**kept)
-
-
-async def first_event(trigger: CancelMessagesTrigger) -> Row:
-    async for event in trigger.run():
-        return dict(json.loads(json.dumps(event.payload)))
-    raise AssertionError("there was no event")
-
-
 def deferred_by(
     sandbox: SandboxServer, *, ti: FakeTask | None = None, **parameters: Any
 ) -> CancelMessagesTrigger:
@@ -67,13 +43,6 @@ def deferred_by(
     trigger = deferral(operator, {"ti": ti or FakeTask()}).trigger
     assert isinstance(trigger, CancelMessagesTrigger)
     return trigger
-
-
-def through_the_triggerer(operator: CancelMessageOperator, context: Row) -> Any:
-    """Execute as Airflow does: defer, run the trigger elsewhere, and resume with a new operator."""
-    deferred = deferral(operator, context)
-    event = asyncio.run(first_event(again(deferred.trigger)))
-    return getattr(operator, deferred.method_name)(context, event=event)
 
 
 async def cancelled_at(sandbox: SandboxServer, requests: int, trigger: CancelMessagesTrigger) -> float:
