@@ -465,7 +465,7 @@ def test_a_process_that_has_used_the_store_ends_by_itself_without_a_word(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
     environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "DEBUG"
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", PROGRAM, url],
+        [sys.executable, "-W", "always::ResourceWarning", "-c", PROGRAM, url],
         env=environment,
         capture_output=True,
         text=True,
