@@ -2,13 +2,16 @@
 
 The manifest is split by a hash of the ids, one task per shard is mapped over the shards, and Airflow's own executor spreads
 them over its workers. The rate below is what the *account* allows: it is divided among the shards, so that all of them
-together keep it. One merged summary comes at the end. It fails when the campaign did: a last task that succeeds would make
-the run green.
+together keep it. That pays where one worker can not keep the rate, and only while all shards run side by side: with fewer free
+slots than shards, a part of the rate lies idle, and one task with the whole rate is faster.
+
+One merged summary comes at the end. It fails when the campaign did: a last task that succeeds would make the run green.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
@@ -54,14 +57,15 @@ with DAG(
 
         from airflow_provider_smscancel.campaigns import split_manifest
 
-        folder = ObjectStoragePath(params["folder"]) / "shards" / run_id.replace(":", "-")
+        # Whoever triggers a run may choose its id: it must neither lead elsewhere nor end up in the folder of another run.
+        folder = ObjectStoragePath(params["folder"]) / "shards" / ("run-" + quote(run_id, safe="+"))
         return split_manifest(ObjectStoragePath(params["manifest"]), SHARDS, folder)
 
     cancel = CancelMessageOperator.partial(
         task_id="cancel",
         sms_conn_id="{{ params.connection }}",
         requests_per_second=REQUESTS_PER_SECOND / SHARDS,
-        report_path="{{ params.folder }}/report",
+        report_path="{{ params.folder.rstrip('/') }}/report",
         campaign="shard {{ ti.map_index + 1 }} of " + str(SHARDS),
         on_empty="succeed",  # a small campaign may leave a shard without a message
         map_index_template="{{ task.campaign }}",
@@ -71,7 +75,7 @@ with DAG(
 
     @task(trigger_rule="all_done")
     def merge(ti=None) -> dict:
-        """Add the summaries up, and fail unless every shard succeeded."""
+        """Add the summaries up, and fail unless every message of every shard is stopped or harmless."""
         found = [summary for summary in ti.xcom_pull(task_ids="cancel", key="summary") or [] if summary]
         outcomes: dict[str, int] = {}
         for summary in found:
@@ -84,6 +88,8 @@ with DAG(
         unwritten = [summary["report_error"] for summary in found if summary["report_error"]]
         if len(found) < SHARDS or harmless < total or unwritten:
             raise ValueError(f"The campaign is not stopped: {merged} {unwritten}")
+        if not total:
+            raise ValueError("There was no message to cancel: is it the right manifest?")
         return merged
 
     cancel >> merge()

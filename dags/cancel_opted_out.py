@@ -1,7 +1,10 @@
 """Every hour, cancels the messages that are scheduled for people who have opted out since.
 
 A join finds them, the operator stops them, and the outcome of each is written back to the table in one transaction. A run
-that is repeated finds only what is still open, so repeating is safe.
+that is repeated finds only what is still open, and an older outcome never replaces a newer one, so repeating is safe.
+
+A message that the gateway does not know, or whose id it refuses, is asked for again in every run, and the run fails, until
+somebody corrects its row or writes an outcome into it: nobody can say that it is stopped.
 
 It reads the outcomes from the task's report, so ``[smscancel] report_folder`` must be set. It expects two tables; adapt the
 query to yours::
@@ -17,6 +20,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath, task
+from sqlalchemy import text
 
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
@@ -29,6 +33,11 @@ FIND = """
 SELECT m.message_id, m.scheduled_at
 FROM scheduled_messages m JOIN opt_outs o ON o.phone = m.phone
 WHERE m.cancel_outcome IS NULL OR m.cancel_outcome IN ('unconfirmed', 'not_attempted', 'not_found', 'rejected')
+"""
+
+WRITE = """
+UPDATE scheduled_messages SET cancel_outcome = :outcome, cancel_checked_at = :finished_at
+WHERE message_id = :message_id AND (cancel_checked_at IS NULL OR cancel_checked_at <= :finished_at)
 """
 
 with DAG(
@@ -61,27 +70,30 @@ with DAG(
         if summary["report"] is None:
             raise ValueError("There is no report to write back from: set [smscancel] report_folder.")
         folder = ObjectStoragePath(summary["report"])
-        last: dict[str, tuple] = {}
+        last: dict[str, dict] = {}
         for part in folder.glob("part-*.jsonl") if folder.exists() else []:
             for line in part.read_text().splitlines():
-                row = json.loads(line)
-                rank = (row["try"], row["finished_at"])
-                if row["message_id"] not in last or last[row["message_id"]][0] <= rank:
-                    last[row["message_id"]] = (rank, row["outcome"], row["finished_at"], row["message_id"])
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # cut off when a worker was killed: the retry has asked again
+                known = last.setdefault(row["message_id"], row)
+                if (known["try"], known["finished_at"]) <= (row["try"], row["finished_at"]):
+                    last[row["message_id"]] = row
         engine = BaseHook.get_hook(SQL_CONN_ID).get_sqlalchemy_engine()
-        with engine.begin() as connection:  # all of them, or none
-            mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-            update = (
-                f"UPDATE scheduled_messages SET cancel_outcome = {mark}, cancel_checked_at = {mark} "  # noqa: S608
-                f"WHERE message_id = {mark}"
-            )
-            if last:
-                connection.exec_driver_sql(update, [values[1:] for values in last.values()])
+        try:
+            with engine.begin() as connection:  # all of them, or none
+                if last:
+                    connection.execute(text(WRITE), list(last.values()))
+        finally:
+            engine.dispose()
         harmless = sum(
             summary["outcomes"][name] for name in ("cancelled", "already_cancelled", "will_not_send")
         )
         if harmless < summary["total"]:
             raise ValueError(f"Not all messages are stopped: {summary['outcomes']}")
+        if summary["report_error"]:
+            raise ValueError(f"Not all outcomes could be written back: {summary['report_error']}")
         return len(last)
 
     cancel >> write_back()

@@ -16,15 +16,19 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 from support.in_airflow import run
+from support.object_store import BUCKET, ObjectStore, server_of_stores, store
 from support.operating import Seed, states
 from support.postgres import postgres
 
+from airflow_provider_smscancel._airflow import ObjectStoragePath
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
+
+__all__ = ["server_of_stores", "store"]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Airflow warns about itself
 
@@ -84,6 +88,9 @@ def test_a_large_campaign_is_cancelled_over_shards_and_summed_up(
     assert set(ended.values()) == {"success"}, ended
     assert summaries["merge"]["total"] == 60
     assert summaries["merge"]["outcomes"]["cancelled"] == 60
+    assert {task: summary["campaign"] for task, summary in summaries.items() if task != "merge"} == {
+        f"cancel[{index}]": f"shard {index + 1} of 4" for index in range(4)
+    }
     shards = [summary for task, summary in summaries.items() if task.startswith("cancel")]
     assert len(shards) == 4
     assert all(0 < summary["total"] < 60 for summary in shards)
@@ -110,6 +117,50 @@ def test_a_small_campaign_leaves_shards_empty_and_succeeds(
     }
 
 
+def test_an_empty_manifest_is_a_failed_run(example: Callable[..., DAG], tmp_path: Path, seed: Seed) -> None:
+    _, ended = large(example, tmp_path, [])
+    assert ended == {"split": "success", **{f"cancel[{n}]": "success" for n in range(4)}, "merge": "failed"}
+
+
+def test_a_shard_without_a_summary_is_a_failed_run(
+    example: Callable[..., DAG], tmp_path: Path, seed: Seed
+) -> None:
+    """All that the first shard holds is rows that name no message: it ends before it sends anything."""
+    ids = seed(1)
+    summaries, ended = large(example, tmp_path, [*ids, "not an id!"])
+    assert ended["merge"] == "failed"
+    assert summaries["merge"]["total"] <= 2
+
+
+@pytest.mark.parametrize("run_id", ["../../elsewhere", "a/b?c#d e%2F", ".."])
+def test_a_run_with_an_odd_name_keeps_its_shards_in_its_folder(
+    run_id: str, example: Callable[..., DAG], tmp_path: Path
+) -> None:
+    manifest = write_manifest(tmp_path / "campaign.csv", ["a" * 32])
+    split = example("cancel_large_campaign").get_task("split").python_callable
+    shards = split(params={"manifest": str(manifest), "folder": str(tmp_path / "out")}, run_id=run_id)
+    assert [Path(shard).resolve().parents[1] for shard in shards] == [tmp_path / "out" / "shards"] * 4
+    assert sum(Path(shard).read_text().count("a" * 32) for shard in shards) == 1
+
+
+def test_a_large_campaign_whose_files_are_all_in_an_object_store(
+    example: Callable[..., DAG],
+    store: ObjectStore,
+    sandbox: SandboxServer,
+    seed: Seed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = seed(20)
+    folder = f"s3://{store.connect(monkeypatch)}@{BUCKET}/large"
+    store.put("large/campaign.csv", "\n".join(["message_id", *ids]).encode())
+    conf = {"connection": "sms", "manifest": f"{folder}/campaign.csv", "folder": f"{folder}/"}
+    summaries, ended = run(example("cancel_large_campaign"), conf)
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["merge"]["outcomes"]["cancelled"] == 20
+    assert states(sandbox, ids) == {"cancelled": 20}
+    assert {row["message_id"] for row in store.report("large/report/")} == set(ids)
+
+
 # -- cancel_opted_out ---------------------------------------------------------------------------------------------------
 
 TABLES = """
@@ -119,16 +170,19 @@ create table opt_outs (phone text);
 """
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(("database_kind", "reports"), [("sqlite", "s3"), ("postgres", "file")])
 def test_people_who_opted_out_get_nothing_and_the_outcome_is_written_back(
     database_kind: str,
+    reports: str,
+    store: ObjectStore,
     example: Callable[..., DAG],
     tmp_path: Path,
     sandbox: SandboxServer,
     seed: Seed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("AIRFLOW__SMSCANCEL__REPORT_FOLDER", str(tmp_path / "reports"))
+    folder = str(tmp_path) if reports == "file" else f"s3://{store.connect(monkeypatch)}@{BUCKET}/opted-out"
+    monkeypatch.setenv("AIRFLOW__SMSCANCEL__REPORT_FOLDER", folder)
     monkeypatch.setenv("AIRFLOW_CONN_CLICKATELL_DEFAULT", os.environ["AIRFLOW_CONN_SMS"])
     if database_kind == "sqlite":
         check_opted_out(
@@ -149,7 +203,7 @@ def check_opted_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_CAMPAIGNS", uri)
-    out, stay = seed(3), seed(2)
+    out, stay = [each.upper() for each in seed(3)], seed(2)
     when = datetime(2030, 1, 1, tzinfo=UTC).isoformat()
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -168,8 +222,9 @@ def check_opted_out(
 
     summaries, ended = run(example("cancel_opted_out"))
     assert set(ended.values()) == {"success"}, ended
-    assert summaries["cancel"]["outcomes"]["cancelled"] == 3
-    assert states(sandbox, out) == {"cancelled": 3}
+    first = summaries["cancel"]
+    assert first["outcomes"]["cancelled"] == 3
+    assert states(sandbox, list(map(str.lower, out))) == {"cancelled": 3}
     assert states(sandbox, stay) == {"scheduled": 2}
     with engine.begin() as connection:
         rows = connection.execute(text("select message_id, cancel_outcome from scheduled_messages")).all()
@@ -181,7 +236,43 @@ def check_opted_out(
     assert set(ended.values()) == {"success"}, ended
     assert summaries["cancel"]["total"] == 0
     assert requests.get(f"{sandbox.url}/_sandbox/requests", timeout=10).json() == before
+
+    # Somebody clears the first run's last task after a newer outcome was written: that one stays.
+    newer = {"id": out[0], "at": datetime(2031, 1, 1, tzinfo=UTC).isoformat()}
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "update scheduled_messages set cancel_outcome = 'too_late', cancel_checked_at = :at where message_id = :id"
+            ),
+            newer,
+        )
+    write_back = example("cancel_opted_out").get_task("write_back").python_callable
+    assert write_back(ti=Pulled(first)) == 3
+    with engine.begin() as connection:
+        rows = connection.execute(text("select message_id, cancel_outcome from scheduled_messages")).all()
+    assert dict(map(tuple, rows)) == {
+        out[0]: "too_late",
+        out[1]: "cancelled",
+        out[2]: "cancelled",
+        **dict.fromkeys(stay),
+    }
+
+    # The same with a line that a kill has cut off, and a report that is not complete.
+    folder = ObjectStoragePath(first["report"])
+    (folder / "part-00000000-9-0000-000001.jsonl").write_text('{"message_id": "cut o')
+    with pytest.raises(ValueError, match="Not all outcomes could be written back: the store refused"):
+        write_back(ti=Pulled(first | {"report_error": "the store refused"}))
     engine.dispose()
+
+
+class Pulled:
+    """Stands for a task that finds one summary."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        self._summary = summary
+
+    def xcom_pull(self, **_: str) -> dict[str, Any]:
+        return self._summary
 
 
 def test_a_query_that_fails_makes_the_hourly_run_fail(
