@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,11 +34,25 @@ def register(dag: DAG) -> None:
         )
 
 
-def run(dag: DAG, conf: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Run a DAG once.
+@dataclass(frozen=True)
+class Ran:
+    """What came of a run. Tasks are named by their id, mapped ones as ``task[0]``."""
 
-    :return: the XCom ``summary`` by task, and the state by task; of mapped tasks as ``task[0]``.
-    """
+    summaries: dict[str, Any]
+    """The XCom ``summary`` of those that have pushed one."""
+    states: dict[str, str]
+    shown_as: dict[str, str]
+    """What Airflow shows in place of the numbers of mapped tasks."""
+
+
+def run(dag: DAG, conf: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Run a DAG once, and return the XCom ``summary`` by task, and the state by task."""
+    ran = ran_as(dag, conf)
+    return ran.summaries, ran.states
+
+
+def ran_as(dag: DAG, conf: dict[str, Any] | None = None) -> Ran:
+    """Run a DAG once."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -50,9 +65,16 @@ def run(dag: DAG, conf: dict[str, Any] | None = None) -> tuple[dict[str, Any], d
                 XComModel.dag_id == dag.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == "summary"
             )
         )
-        summaries = {named(row.task_id, row.map_index): as_dict(row.value) for row in found}
         instances = dag_run.get_task_instances(session=session)
-        return summaries, {named(ti.task_id, ti.map_index): str(ti.state) for ti in instances}
+        return Ran(
+            summaries={named(row.task_id, row.map_index): as_dict(row.value) for row in found},
+            states={named(ti.task_id, ti.map_index): str(ti.state) for ti in instances},
+            shown_as={
+                named(ti.task_id, ti.map_index): ti.rendered_map_index
+                for ti in instances
+                if ti.rendered_map_index
+            },
+        )
 
 
 def as_dict(value: Any) -> Any:
