@@ -59,6 +59,15 @@ class SandboxProcess:
         lines = self._session.get(f"{self.url}/_sandbox/messages", timeout=30).text.splitlines()
         return {row["id"]: row for row in map(json.loads, lines)}
 
+    def reset(self) -> None:
+        """Forget all messages and requests."""
+        assert self._session.post(f"{self.url}/_sandbox/reset", timeout=30).ok
+
+    def busiest_second(self, gateway: str) -> int:
+        """Say how many calls arrived in the busiest sliding second."""
+        found = self._session.get(f"{self.url}/_sandbox/requests", timeout=30).json()
+        return int(found[gateway]["max_per_second"])
+
     def requests_so_far(self, gateway: str) -> int:
         """Say how many calls the gateway has answered."""
         return int(self._session.get(f"{self.url}/_sandbox/requests", timeout=30).json()[gateway]["total"])

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from support.airflow_stack import AirflowStack
 from support.interrupted import TOTAL, Interrupted, Start
+from support.object_store import ObjectStore, server_of_stores, store
 from support.sandbox_process import SandboxProcess
 
 from airflow_provider_smscancel.sandbox import CLICKATELL_TOKEN
+
+__all__ = ["server_of_stores", "store"]
 
 DAGS = Path(__file__).parent / "dags"
 LATENCY_S = 0.05
@@ -24,9 +27,14 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxProcess) -> Iterator[AirflowStack]:
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxProcess, server_of_stores: ObjectStore
+) -> Iterator[AirflowStack]:
     connection = {"conn_type": "clickatell", "host": sandbox.url, "password": CLICKATELL_TOKEN}
-    environment = {"AIRFLOW_CONN_SANDBOX_CLICKATELL": json.dumps(connection)}
+    environment = {
+        "AIRFLOW_CONN_SANDBOX_CLICKATELL": json.dumps(connection),
+        "AIRFLOW_CONN_OBJECT_STORE": server_of_stores.connection(),
+    }
     with AirflowStack(tmp_path_factory.mktemp("airflow"), DAGS, environment) as running:
         yield running
 
