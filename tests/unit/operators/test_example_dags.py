@@ -117,6 +117,22 @@ def test_a_small_campaign_leaves_shards_empty_and_succeeds(
     }
 
 
+def test_deferred_shards_are_summed_up_too(
+    example: Callable[..., DAG], tmp_path: Path, sandbox: SandboxServer, seed: Seed
+) -> None:
+    ids = seed(20)
+    manifest = write_manifest(tmp_path / "campaign.csv", ids)
+    dag = example("cancel_large_campaign")
+    dag.get_task("cancel").partial_kwargs["deferrable"] = True
+    summaries, ended = run(
+        dag, {"connection": "sms", "manifest": str(manifest), "folder": str(tmp_path / "out")}
+    )
+    assert set(ended.values()) == {"success"}, ended
+    assert summaries["merge"]["outcomes"]["cancelled"] == 20
+    assert len(list((tmp_path / "out" / "report").glob("begun-*"))) == 4
+    assert states(sandbox, ids) == {"cancelled": 20}
+
+
 def test_an_empty_manifest_is_a_failed_run(example: Callable[..., DAG], tmp_path: Path, seed: Seed) -> None:
     _, ended = large(example, tmp_path, [])
     assert ended == {"split": "success", **{f"cancel[{n}]": "success" for n in range(4)}, "merge": "failed"}
