@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 PART_AFTER_S = 1.0
 PART_AT_LEAST = 100
 RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+READ_WITHIN_S = 30.0
+"""How long a store may take for a listing or a part before its report is given up."""
 LONGEST_LINE = 65_536
 
 
@@ -111,6 +113,7 @@ class Journal:
         self._unwritten: list[str] = []
         self._not_ours: list[str] = []
         self._listed = False
+        self._read = 0
         self._fingerprint: str | None = None
         self._run_written = False
         self.error: str | None = None
@@ -121,9 +124,24 @@ class Journal:
     def carried_over(self, campaign: Campaign) -> SettledEarlier:
         """Read what earlier tries have settled for good, by index in ``campaign``.
 
-        A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe.
+        A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe. Nor does a store
+        that does not answer: messages leave meanwhile.
         """
         earlier = SettledEarlier(len(campaign))
+        reader = threading.Thread(target=self._read_parts, args=(campaign, earlier), daemon=True)
+        reader.start()
+        while reader.is_alive():
+            before = self._read
+            reader.join(READ_WITHIN_S)
+            if reader.is_alive() and self._read == before:
+                log.warning(
+                    "The report's store has not answered for %g s: every message is asked again, which is safe.",
+                    READ_WITHIN_S,
+                )
+                return SettledEarlier(len(campaign))
+        return earlier
+
+    def _read_parts(self, campaign: Campaign, earlier: SettledEarlier) -> None:
         try:
             names = self._own_parts()
         except Exception as error:  # stores raise what they like
@@ -131,19 +149,19 @@ class Journal:
                 "The report can't be read (%s): every message is asked again, which is safe.",
                 type(error).__name__,
             )
-            return earlier
+            return
+        self._read += 1
         for name in names:
             self._read_part(name, campaign, earlier)
-        return earlier
 
     def _own_parts(self) -> list[str]:
         found = self._list_parts()
-        self._listed = True
         while f"{self.try_number}-{self._writer}" in {writer for writer, _ in found}:
             self._writer = secrets.token_hex(2)  # a try that is taken up by another process keeps its number
+        run = self._read_run() if found else {}
+        self._listed = True
         if not found:
             return []
-        run = self._read_run()
         if {key: run.get(key) for key in asdict(self._identity)} != asdict(self._identity):
             log.warning(
                 "The report folder holds parts of this task that are about another gateway, host or id_type (or do not say): "
@@ -162,8 +180,8 @@ class Journal:
         try:
             with (self.folder / self._run_name).open("rb") as file:
                 found = json.loads(file.read(LONGEST_LINE))
-        except Exception:  # missing, torn or unreadable: it does not say that the parts are ours
-            return {}
+        except (FileNotFoundError, ValueError, RecursionError):
+            return {}  # missing or torn: it does not say that the parts are ours
         return found if isinstance(found, dict) else {}
 
     def _read_part(self, name: str, campaign: Campaign, earlier: SettledEarlier) -> None:
@@ -179,6 +197,7 @@ class Journal:
                     index = campaign.index_of(message_id)
                     if index is not None:
                         earlier.note(index, found, try_number=try_number, at=at)
+            self._read += 1
         except Exception as error:  # stores raise what they like
             log.warning("Part %s can't be read to its end (%s).", name, type(error).__name__)
         if torn:

@@ -423,6 +423,27 @@ def test_a_store_that_refuses_at_first_gets_everything_in_the_end(tmp_path: Path
     assert set(take_over(tmp_path / "new")) == {0}
 
 
+def test_a_store_that_refuses_for_a_moment_does_not_disown_what_was_written_before(tmp_path: Path) -> None:
+    write(tmp_path, [result(1)])
+    folder = Watched(tmp_path, lambda name, times: name == "read run" and times == 1)
+    write(folder, [result(2)], try_number=2)
+    assert set(take_over(tmp_path, try_number=3)) == {0, 1}
+
+
+def test_a_store_that_does_not_answer_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, [result(1)])
+    answers = threading.Event()
+    folder = Watched(tmp_path, lambda name, times: not answers.wait(LONG_S))
+    monkeypatch.setattr(journal_module, "READ_WITHIN_S", 0.01)
+    try:
+        assert len(take_over(folder)) == 0
+        assert "has not answered for 0.01 s: every message is asked again, which is safe" in caplog.text
+    finally:
+        answers.set()
+
+
 def test_a_store_that_refuses_later_keeps_what_it_has_and_gets_the_rest(tmp_path: Path) -> None:
     folder = Watched(tmp_path, lambda name, times: name == "part" and 2 <= times <= 3)
     journal = journal_in(folder)
