@@ -198,7 +198,7 @@ def test_a_broken_line_of_a_manifest_is_rejected_by_its_number_and_holds_nothing
             {"message_ids": IDS, "report_path": "nope://x"}, "report_path: nope://", id="report scheme"
         ),
         pytest.param(
-            {"message_ids": IDS, "report_path": "s3://b/x"}, "report_path: s3://", id="missing library"
+            {"message_ids": IDS, "report_path": "gs://b/x"}, "report_path: gs://", id="missing provider"
         ),
         pytest.param(
             {"message_ids": IDS, "report_path": "nope://x", "dry_run": True},

@@ -16,7 +16,7 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 from support.in_airflow import run
-from support.object_store import BUCKET, ObjectStore, server_of_stores, store
+from support.object_store import BUCKET, ObjectStore
 from support.operating import Seed, states
 from support.postgres import postgres
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
-
-__all__ = ["server_of_stores", "store"]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Airflow warns about itself
 

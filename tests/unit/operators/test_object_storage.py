@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from support.deferring import again, deferral, first_event, through_the_triggerer
-from support.object_store import BUCKET, ObjectStore, s3_server, server_of_stores, store
+from support.object_store import BUCKET, ObjectStore, s3_server
 from support.operating import FakeTask, Play, Row, Seed, states
 
 from airflow_provider_smscancel._airflow import ObjectStoragePath
@@ -26,8 +26,6 @@ from airflow_provider_smscancel.campaigns import job, journal, manifest_lines, s
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
-
-__all__ = ["server_of_stores", "store"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"
