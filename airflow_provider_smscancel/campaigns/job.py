@@ -33,7 +33,7 @@ from airflow_provider_smscancel.campaigns.outcome import DONE, CancelResult, Out
 from airflow_provider_smscancel.campaigns.running import BackgroundRun, run_engine
 from airflow_provider_smscancel.campaigns.settlement import Case, StatusCase, StopCase, Verb
 from airflow_provider_smscancel.campaigns.tally import Tally
-from airflow_provider_smscancel.gateways.base import Gateway, MessageState, Verdict
+from airflow_provider_smscancel.gateways.base import Gateway, MessageState, MessageStatus, Verdict
 from airflow_provider_smscancel.transport.pacer import departures_per_second
 
 PROGRESS_EVERY_S = 5.0
@@ -116,6 +116,8 @@ class Job:
         self.started_at = started_at or datetime.now(UTC)
         self._told_at = self._begun_at = self._made_at = time.monotonic()
         self._made_at_wall = time.time()
+        self.on_progress: Callable[[], None] = self._tell_progress
+        """Called after each batch that is settled, by the thread that waits. Tells the log every few seconds, unless replaced."""
 
     # -- to be filled in ----------------------------------------------------------------------------------------------
 
@@ -126,7 +128,8 @@ class Job:
         """Take up what is settled. Called in the engine's thread."""
         raise NotImplementedError
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """Say the counts so far that are not zero, in one line."""
         raise NotImplementedError
 
     def _meanwhile(self) -> None:
@@ -143,6 +146,11 @@ class Job:
         if self.service.limits.deadline_s is None:
             return None
         return self._made_at_wall + self.service.limits.deadline_s
+
+    @property
+    def settled(self) -> int:
+        """How many of :attr:`todo` are settled so far."""
+        return self._settled
 
     @property
     def account_refusal(self) -> Verdict | None:
@@ -241,7 +249,7 @@ class Job:
 
     def _note_settled(self, batch: list[SettledMessage]) -> None:
         self._settled += len(batch)
-        self._tell_progress()
+        self.on_progress()
 
     def suspend(self) -> None:
         """Write down what is settled, and end nothing: perhaps somebody else goes on."""
@@ -303,7 +311,7 @@ class Job:
             self._settled,
             len(self.todo),
             rate,
-            self._said(),
+            self.said(),
             duration(left / rate) if rate else "unknown time",
         )
 
@@ -328,6 +336,7 @@ class CancelJob(Job):
     :param try_number: which try this is, from 1.
     :param resumed: whether this try began in another process already, which may have sent requests that left no trace.
     :param checkpoint: where what is settled is kept for a later try; ``None`` where there is a journal, or no store.
+    :param take_result: is given what became of each message, in the engine's thread.
     """
 
     def __init__(
@@ -343,6 +352,7 @@ class CancelJob(Job):
         resumed: bool = False,
         started_at: datetime | None = None,
         checkpoint: Checkpoint | None = None,
+        take_result: Callable[[CancelResult], None] | None = None,
     ) -> None:
         super().__init__(service, campaign, name=name, log=log, started_at=started_at)
         self.tally = Tally()
@@ -351,6 +361,7 @@ class CancelJob(Job):
         self.report = report
         self.try_number = try_number
         self._first_try = try_number <= 1 and not resumed
+        self._take_result = take_result
         self._first_answers: Counter[Outcome] = Counter()
         self._warned = False
 
@@ -358,7 +369,7 @@ class CancelJob(Job):
         """Take up what earlier tries have settled, and open the report. Sends nothing."""
         if self.journal is None:
             self.log.warning(
-                "No record of single messages is kept: neither report_path nor [smscancel] report_folder is set. "
+                "No record of single messages is kept: neither report_path (--report) nor [smscancel] report_folder is set. "
                 "%s, and every id that is not stopped is logged at the end.",
                 "A retry asks for every message again (which is safe)"
                 if self.checkpoint is None
@@ -436,6 +447,8 @@ class CancelJob(Job):
         results = [cancel_result(self.campaign, message) for message in batch]
         for result in results:
             self.tally.add(result)
+            if self._take_result is not None:
+                self._take_result(result)
         self._suspect_wrong_account(results)
         if self.journal is not None:
             self.journal.add(results)
@@ -461,7 +474,8 @@ class CancelJob(Job):
                     self.service.gateway.label,
                 )
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """Say the outcomes so far that are not zero, in one line."""
         return self.tally.said()
 
     def _finish(self) -> None:
@@ -528,23 +542,42 @@ class CancelJob(Job):
 
 
 class SurveyJob(Job):
-    """Asks where each message of a campaign is, and stops none."""
+    """Asks where each message of a campaign is, and stops none.
+
+    :param take_status: is given where each message is, in the engine's thread.
+    """
 
     verb = Verb.STATUS
     doing = "asking about"
 
-    def __init__(self, service: Service, campaign: Campaign, *, name: str | None, log: Log) -> None:
+    def __init__(
+        self,
+        service: Service,
+        campaign: Campaign,
+        *,
+        name: str | None,
+        log: Log,
+        take_status: Callable[[MessageStatus], None] | None = None,
+    ) -> None:
         super().__init__(service, campaign, name=name, log=log)
         self._states: Counter[MessageState] = Counter()
+        self._take_status = take_status
 
     def _make_case(self, index: int) -> Case:
         return StatusCase(random.random)
 
     def _take(self, batch: list[SettledMessage]) -> None:
         for message in batch:
-            self._states[MessageState(message.settled.outcome)] += 1
+            state = MessageState(message.settled.outcome)
+            self._states[state] += 1
+            if self._take_status is not None:
+                message_id = self.campaign.ids[message.index]
+                self._take_status(
+                    MessageStatus(message_id, state, message.settled.code, message.settled.detail)
+                )
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """Say the states so far that are not zero, in one line."""
         counts = [(state.value, self._states[state]) for state in MessageState]
         return ", ".join(f"{name} {count}" for name, count in counts if count) or "nothing"
 
@@ -563,7 +596,7 @@ class SurveyJob(Job):
             }
             | self._summary_tail()
         )
-        self.log.info("Dry run, nothing was cancelled: %s of %d messages.", self._said(), self.campaign.total)
+        self.log.info("Dry run, nothing was cancelled: %s of %d messages.", self.said(), self.campaign.total)
 
 
 def cancel_result(campaign: Campaign, message: SettledMessage) -> CancelResult:

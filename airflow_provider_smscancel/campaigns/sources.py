@@ -67,6 +67,37 @@ def add_ids(campaign: Campaign, value: object, field: str = "message_ids") -> No
             campaign.add_item(item, f"item {number}")
 
 
+def check_list(campaign: Campaign, *, label: str, max_messages: int | None) -> None:
+    """Refuse a list that is probably the wrong one.
+
+    :param label: of the gateway, for an error.
+    :param max_messages: how many are allowed, or ``None``.
+    :raises SourceError: there are more, or not one of the ids is well-formed. Look at the list and at the connection.
+    :raises SourceUnavailable: not one is, but the list was not read to its end. Read it again.
+    """
+    if max_messages is not None and campaign.total > max_messages:
+        raise SourceError(
+            f"{campaign.total} messages are more than max_messages allows ({max_messages}): is it the right list?"
+        )
+    if not campaign.total or len(campaign):
+        return
+    if campaign.incomplete is not None:
+        raise SourceUnavailable(f"The {campaign.incomplete}.")
+    first = campaign.rejected[0]
+    text = f"None of the {campaign.total} ids is one of {label}'s ({first.position}: {first.reason})."
+    if campaign.look_alikes:
+        other, count = campaign.look_alikes.most_common(1)[0]
+        text += f" {count} look like {other}'s: is it the wrong connection?"
+    raise SourceError(text)
+
+
+def before_anything(text: str) -> str:
+    """Let an error that comes before the first request say so."""
+    if "othing was sent" in text:
+        return text
+    return f"{text if text.endswith(('.', '?')) else f'{text}.'} Nothing was sent."
+
+
 def _items_of(value: object, field: str) -> Iterable[object]:
     # Each of these can be iterated over, or nearly, into something that nobody meant.
     if isinstance(value, Mapping | MessageRef | bytes | bytearray | memoryview) or not isinstance(

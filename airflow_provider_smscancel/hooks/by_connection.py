@@ -20,7 +20,7 @@ def hook_of(conn_id: str) -> SmsGatewayHook:
     kind = CONNECTION_TYPES.get(conn_type or "")
     if kind is None:
         raise ValueError(
-            f"Connection {conn_id!r} is of type {conn_type!r}: CancelMessageOperator needs one of type "
+            f"Connection {conn_id!r} is of type {conn_type!r}: cancelling messages needs one of type "
             f"{' or '.join(CONNECTION_TYPES)}."
         )
     module, _, name = kind.hook_class.rpartition(".")

@@ -22,7 +22,12 @@ from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owne
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
-from airflow_provider_smscancel.campaigns.sources import SourceUnavailable, add_ids
+from airflow_provider_smscancel.campaigns.sources import (
+    SourceUnavailable,
+    add_ids,
+    before_anything,
+    check_list,
+)
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.by_connection import hook_of
 from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
@@ -170,9 +175,9 @@ class CancelMessageOperator(BaseOperator):
             job = self._make_job(hook, campaign, dry_run, context, started)
         except ValueError as error:
             # A connection or a list that is wrong stays wrong: a retry would only repeat the error.
-            raise AirflowFailException(_before_anything(str(error))) from None
+            raise AirflowFailException(before_anything(str(error))) from None
         except SourceUnavailable as error:
-            raise AirflowException(_before_anything(str(error))) from None
+            raise AirflowException(before_anything(str(error))) from None
         self._job = job
         if isinstance(job, CancelJob) and self.deferrable and len(campaign):
             self._hand_over(job)
@@ -241,14 +246,7 @@ class CancelMessageOperator(BaseOperator):
             read_sql(campaign, sql=str(self.sql), sql_conn_id=sql_conn_id, parameters=self.parameters)
         else:
             add_ids(campaign, self.message_ids, "message_ids")
-        if limit is not None and campaign.total > limit:
-            raise ValueError(
-                f"{campaign.total} messages are more than max_messages allows ({limit}): is it the right list?"
-            )
-        if campaign.total and not len(campaign):
-            if campaign.incomplete is not None:
-                raise SourceUnavailable(f"The {campaign.incomplete}.")
-            raise ValueError(_nothing_well_formed(campaign, hook))
+        check_list(campaign, label=hook.gateway.label, max_messages=limit)
         return campaign
 
     def _check_empty(self, on_empty: str) -> None:
@@ -344,19 +342,6 @@ class CancelMessageOperator(BaseOperator):
             raise AirflowException(
                 f"{ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
             )
-
-
-def _before_anything(text: str) -> str:
-    return text if "othing was sent" in text else f"{text.rstrip('.')}. Nothing was sent."
-
-
-def _nothing_well_formed(campaign: Campaign, hook: SmsGatewayHook) -> str:
-    first = campaign.rejected[0]
-    text = f"None of the {campaign.total} ids is one of {hook.gateway.label}'s ({first.position}: {first.reason})."
-    if campaign.look_alikes:
-        label, count = campaign.look_alikes.most_common(1)[0]
-        return f"{text} {count} look like {label}'s: is it the wrong connection?"
-    return text
 
 
 def _outlet_events(operator: BaseOperator, context: Context) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def judge(ending: Ending, *, fail_on: frozenset[Outcome], sms_conn_id: str, kill
     """
     if ending.account is not None:
         raise AirflowFailException(
-            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']} {_counts(ending)}"
+            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']}. {_counts(ending)}"
         )
     if killed or ending.end is not RunEnd.COMPLETE:
         raise AirflowException(f"{ENDS[ending.end]} {_counts(ending)} A retry takes up what is open.")

@@ -3,113 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from typing import TYPE_CHECKING
 
-from airflow_provider_smscancel import sandbox
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-EXIT_USAGE = 2
+from airflow_provider_smscancel.sandbox.command import DESCRIPTION, OPTIONS, serve
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT, then return 0; return 2 when it can't be started as asked."""
-    options = _parser().parse_args(arguments)
-    try:
-        from airflow_provider_smscancel.sandbox.faults import FaultError
-        from airflow_provider_smscancel.sandbox.server import NotLoopbackError, Server, listen
-        from airflow_provider_smscancel.sandbox.state import SandboxState
-    except ModuleNotFoundError as missing:
-        return _complain(str(missing))
-    try:
-        state = SandboxState(
-            seed=options.seed,
-            latency=options.latency,
-            rate_limit=options.rate_limit,
-            faults=options.faults,
-        )
-        listener, url = listen(options.host, options.port)
-    except (FaultError, NotLoopbackError) as error:
-        return _complain(str(error))
-    except (OSError, OverflowError) as error:
-        return _complain(f"can't listen on {options.host} port {options.port}: {error}")
-    server = Server(state, on_ready=lambda: _announce(url))
-
-    def end(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    # uvicorn repeats a signal to the handler that was there before it; the default ones would turn the clean
-    # end into an exit by signal. These also cover the moments before and after uvicorn's own.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    server.run([listener])
-    return 0
-
-
-def _announce(url: str) -> None:
-    http_api = (
-        f"user: {sandbox.CLICKATELL_USER} password: {sandbox.CLICKATELL_PASSWORD}"
-        f" api_id: {sandbox.CLICKATELL_API_ID}"
-    )
-    lines = (
-        f"smscancel sandbox listening on {url}",
-        f"  Clickatell REST token: {sandbox.CLICKATELL_TOKEN}",
-        f"  Clickatell HTTP API {http_api}",
-        f"  Esendex licence key: {sandbox.ESENDEX_LICENSE_KEY}",
-        f"  ground truth: {url}/_sandbox/messages",
-    )
-    print("\n".join(lines), flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Serve as the arguments say."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_smscancel.sandbox",
-        description="Clickatell and Esendex US on loopback, for tests and demonstrations. Nothing is sent.",
+        prog="python -m airflow_provider_smscancel.sandbox", description=DESCRIPTION
     )
-    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8099, help="0 for any free port (default: %(default)s)")
-    parser.add_argument(
-        "--latency",
-        type=_not_negative,
-        default=0.0,
-        metavar="S",
-        help="seconds by which each answer is delayed",
-    )
-    parser.add_argument(
-        "--rate-limit",
-        type=_positive,
-        metavar="N",
-        help="requests that each gateway takes in any sliding second; more get a 429",
-    )
-    parser.add_argument(
-        "--faults", default="none", metavar="PROFILE", help="none, light or heavy (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="decides every id and fault (default: %(default)s)"
-    )
-    return parser
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 3600:
-        raise argparse.ArgumentTypeError("must be a number from 0 to 3600")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
-
-
-def _complain(message: str) -> int:
-    print(f"smscancel sandbox: {message}", file=sys.stderr)
-    return EXIT_USAGE
+    for flag, settings in OPTIONS.items():
+        parser.add_argument(flag, **settings)
+    return serve(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
