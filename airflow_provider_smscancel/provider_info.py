@@ -244,6 +244,7 @@ def provider_info(version: str) -> dict[str, Any]:
             }
             for kind in CONNECTION_TYPES.values()
         ],
+        "cli": ["airflow_provider_smscancel.cli.definition.get_cli_commands"],
         "config": {
             "smscancel": {
                 "description": "Where cancelled campaigns are recorded.",

@@ -1,0 +1,55 @@
+"""The result is all that gets to standard output, and it gets there as it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_smscancel.cli.screen import Screen, rows_table
+
+ODD = "[bold]:smile:[/bold] \N{GREEK SMALL LETTER OMEGA}"
+
+
+@pytest.fixture
+def log_on_standard_output(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """A root logger that writes to standard output, as Airflow's does."""
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stdout)
+    root.addHandler(handler)
+    yield
+    root.removeHandler(handler)
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_others_print_and_log_goes_to_standard_error(
+    log_on_standard_output: None, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    screen = Screen(as_json=True, verbose=verbose)
+    with screen.opened():
+        print("printed by a library")
+        logging.getLogger("a.library").warning("logged by a library")
+        screen.log.info("logged by us")
+        screen.result({"name": ODD})
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"name": ODD}
+    assert said.out.count("\n") == 1
+    assert "printed by a library" in said.err
+    assert said.err.count("logged by us") == 1
+    assert ("logged by a library" in said.err) is verbose
+
+
+def test_texts_are_shown_as_they_are_and_ids_are_never_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False, verbose=False)
+    with screen.opened():
+        screen.complain(ODD)
+        screen.log.error(ODD)
+        screen.result({}, rows_table(("id", "what"), [("i" * 64, ODD), (None, "x" * 60)]), ODD)
+    said = capsys.readouterr()
+    assert said.err.count(ODD) == 2
+    assert said.out.count(ODD) == 2
+    assert "i" * 64 in said.out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said.out
