@@ -18,33 +18,27 @@ from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
 from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
-from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of
-from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
-from airflow_provider_smscancel.campaigns.sources import (
-    SourceUnavailable,
-    add_ids,
-    before_anything,
-    check_list,
-)
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
-from airflow_provider_smscancel.hooks.by_connection import hook_of
+from airflow_provider_smscancel.operators.campaign_source import (
+    before_the_first_request,
+    connected_hook,
+    read_campaign,
+)
 from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
 from airflow_provider_smscancel.operators.judging import ENDS, judge
 from airflow_provider_smscancel.operators.parameters import (
     ON_EMPTY,
-    one_source,
     read_choice,
-    read_count,
     read_duration,
     read_flag,
     read_name,
     read_outcomes,
     read_text,
 )
-from airflow_provider_smscancel.operators.report_folder import default_report_path, open_path
-from airflow_provider_smscancel.operators.sql_source import read_sql
+from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_owner import owner_in
 from airflow_provider_smscancel.operators.state_store import state_store_of
 
 if TYPE_CHECKING:
@@ -164,20 +158,15 @@ class CancelMessageOperator(BaseOperator):
         :return: the summary.
         """
         started = time.monotonic()
-        try:
+        with before_the_first_request():
             dry_run = read_flag("dry_run", self.dry_run)
             fail_on = read_outcomes("fail_on", self.fail_on)
             on_empty = read_choice("on_empty", self.on_empty, ON_EMPTY)
-            hook = self._hook()
+            hook = connected_hook(self.sms_conn_id)
             campaign = self._read_campaign(hook)
             if not campaign.total:
                 self._check_empty(on_empty)
             job = self._make_job(hook, campaign, dry_run, context, started)
-        except ValueError as error:
-            # A connection or a list that is wrong stays wrong: a retry would only repeat the error.
-            raise AirflowFailException(before_anything(str(error))) from None
-        except SourceUnavailable as error:
-            raise AirflowException(before_anything(str(error))) from None
         self._job = job
         if isinstance(job, CancelJob) and self.deferrable and len(campaign):
             self._hand_over(job)
@@ -226,28 +215,17 @@ class CancelMessageOperator(BaseOperator):
 
     # -- before the first request -------------------------------------------------------------------------------------
 
-    def _hook(self) -> SmsGatewayHook:
-        conn_id = read_text("sms_conn_id", self.sms_conn_id)
-        if conn_id is None:
-            raise ValueError("sms_conn_id is empty: name the connection to cancel through.")
-        return hook_of(conn_id)
-
     def _read_campaign(self, hook: SmsGatewayHook) -> Campaign:
-        source = one_source({"message_ids": self.message_ids, "manifest": self.manifest, "sql": self.sql})
-        limit = read_count("max_messages", self.max_messages)
-        campaign = Campaign(hook.gateway, hook.check_id_type(self.id_type))
-        if source == "manifest":
-            manifest = read_text("manifest", self.manifest) or ""
-            read_manifest(campaign, open_path("manifest", manifest))
-        elif source == "sql":
-            sql_conn_id = read_text("sql_conn_id", self.sql_conn_id)
-            if sql_conn_id is None:
-                raise ValueError("sql needs sql_conn_id: the connection of the database to run it on.")
-            read_sql(campaign, sql=str(self.sql), sql_conn_id=sql_conn_id, parameters=self.parameters)
-        else:
-            add_ids(campaign, self.message_ids, "message_ids")
-        check_list(campaign, label=hook.gateway.label, max_messages=limit)
-        return campaign
+        return read_campaign(
+            hook,
+            message_ids=self.message_ids,
+            manifest=self.manifest,
+            sql=self.sql,
+            sql_conn_id=self.sql_conn_id,
+            parameters=self.parameters,
+            id_type=self.id_type,
+            max_messages=self.max_messages,
+        )
 
     def _check_empty(self, on_empty: str) -> None:
         text = "There is no message to cancel."
@@ -261,7 +239,8 @@ class CancelMessageOperator(BaseOperator):
         self, hook: SmsGatewayHook, campaign: Campaign, dry_run: bool, context: Context, started: float
     ) -> Job:
         name = read_name(self.campaign)
-        report = read_text("report_path", self.report_path) or default_report_path(context)
+        owner = owner_in(context)
+        report = read_text("report_path", self.report_path) or owner.default_folder()
         folder = None if report is None else open_path("report_path", report)
         deadline_s = None
         if self.execution_timeout is not None:
@@ -278,24 +257,12 @@ class CancelMessageOperator(BaseOperator):
         )
         if dry_run:
             return SurveyJob(service, campaign, name=name, log=self.log)
-        ti = context["ti"]
         journal, checkpoint = None, None
         if folder is None:
             store = state_store_of(context)
             checkpoint = None if store is None else Checkpoint(store, host=hook.gateway.base_url)
         else:
-            journal = Journal(
-                folder,
-                owner=owner_of(
-                    dag_id=ti.dag_id,
-                    task_id=ti.task_id,
-                    run_id=ti.run_id,
-                    map_index=-1 if ti.map_index is None else ti.map_index,
-                ),
-                try_number=ti.try_number,
-                identity=Identity(hook.gateway.name, hook.gateway.base_url, campaign.id_type.value),
-                total=campaign.total,
-            )
+            journal = owner.journal(folder, campaign, hook.gateway)
         return CancelJob(
             service,
             campaign,
@@ -303,7 +270,7 @@ class CancelMessageOperator(BaseOperator):
             log=self.log,
             journal=journal,
             report=report,
-            try_number=ti.try_number,
+            try_number=owner.try_number,
             checkpoint=checkpoint,
         )
 

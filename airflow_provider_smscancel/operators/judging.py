@@ -30,26 +30,27 @@ def judge(ending: Ending, *, fail_on: frozenset[Outcome], sms_conn_id: str, kill
     """
     if ending.account is not None:
         raise AirflowFailException(
-            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']}. {_counts(ending)}"
+            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']}. {counts_of(ending)}"
         )
     if killed or ending.end is not RunEnd.COMPLETE:
-        raise AirflowException(f"{ENDS[ending.end]} {_counts(ending)} A retry takes up what is open.")
+        raise AirflowException(f"{ENDS[ending.end]} {counts_of(ending)} A retry takes up what is open.")
     if ending.summary["report_error"]:
         raise AirflowException(
-            f"The report is not complete: {ending.summary['report_error']}. {_counts(ending)}"
+            f"The report is not complete: {ending.summary['report_error']}. {counts_of(ending)}"
         )
     if ending.incomplete is not None:
-        raise AirflowException(f"The {ending.incomplete}. {_counts(ending)} A retry reads it again.")
+        raise AirflowException(f"The {ending.incomplete}. {counts_of(ending)} A retry reads it again.")
     bad = {outcome: count for outcome, count in ending.counts.items() if count and outcome in fail_on}
     if not bad:
         return
-    text = f"{sum(bad.values())} of {ending.counts.total()} messages were not stopped. {_counts(ending)}"
+    text = f"{sum(bad.values())} of {ending.counts.total()} messages were not stopped. {counts_of(ending)}"
     if OPEN & bad.keys():
         raise AirflowException(f"{text} A retry takes up what is open.")
     raise AirflowFailException(f"{text} Asking again would not change that.")
 
 
-def _counts(ending: Ending) -> str:
+def counts_of(ending: Ending) -> str:
+    """Say what became of how many messages, and where the rest is to be read."""
     report = ending.summary["report"]
     where = f"The report is in {report}." if report else "There is no report."
     return f"Outcomes: {said(ending.counts)}. {where}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_smscancel._airflow import AirflowNotFoundException, BaseHook, ObjectStoragePath, conf
@@ -64,8 +62,10 @@ def _check_connection(name: str, scheme: str, conn_id: str) -> None:
         ) from None
 
 
-def default_report_path(context: Mapping[str, Any]) -> str | None:
+def default_report_path(*names: str) -> str | None:
     """Build a task's own folder under ``[smscancel] report_folder``, or give ``None`` where that is not set.
+
+    :param names: of the folders, one in the other; what does not belong into a name is replaced.
 
     :raises ValueError: when what is set there can not be opened; nothing was sent.
     """
@@ -73,8 +73,7 @@ def default_report_path(context: Mapping[str, Any]) -> str | None:
     if not root:
         return None
     open_path("[smscancel] report_folder in Airflow's configuration", root)
-    ti = context["ti"]
-    return "/".join([root, *(_folder_name(part) for part in (ti.dag_id, ti.run_id, ti.task_id))])
+    return "/".join([root, *map(_folder_name, names)])
 
 
 def _folder_name(part: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
+
+from airflow_provider_smscancel.triggers.beginning import begun
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.job import CancelJob
@@ -99,7 +99,7 @@ class CancelMessagesTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Stop the campaign, and tell how it ended."""
         try:
-            job = self._job = await self._begun()
+            job = self._job = await begun(self._begin)
         except ValueError as error:
             self.log.error("The campaign can't be taken up: %s", error)  # noqa: TRY400 - the text says it all
             yield _event({"error": str(error)})
@@ -117,15 +117,6 @@ class CancelMessagesTrigger(BaseTrigger):
 
     # -- before the first request -------------------------------------------------------------------------------------
 
-    async def _begun(self) -> CancelJob:
-        # Not asyncio.to_thread: before Airflow 3.3 connections are only to be had in threads that asgiref knows.
-        begin = asyncio.ensure_future(sync_to_async(self._begin, thread_sensitive=False)())
-        try:
-            return await asyncio.shield(begin)
-        except asyncio.CancelledError:
-            begin.add_done_callback(_discard)
-            raise
-
     def _begin(self) -> CancelJob:
         """Read everything, and open the report. In a thread: none of it must hold up the triggerer."""
         # Imported here, too: all that this package needs takes longer to import than a loop may stand still.
@@ -140,8 +131,3 @@ class CancelMessagesTrigger(BaseTrigger):
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
     return TriggerEvent(payload)  # type: ignore[no-untyped-call]
-
-
-def _discard(begin: asyncio.Future[CancelJob]) -> None:
-    if not begin.cancelled() and begin.exception() is None:
-        asyncio.get_running_loop().run_in_executor(None, begin.result().suspend)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 
-from airflow_provider_smscancel.campaigns.folders import Folder, make_folder
+from airflow_provider_smscancel.campaigns.folders import make_folder
 from airflow_provider_smscancel.campaigns.job import CancelJob, Log
-from airflow_provider_smscancel.campaigns.journal import Identity, Journal
+from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.hooks.by_connection import hook_of
 from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_owner import journal_in
 
 
 def take_up(
@@ -46,14 +47,10 @@ def take_up(
         take_lines(listed, (messages or "").splitlines())
     journal, resumed = None, False
     if folder is not None and owner is not None:
-        journal = Journal(
-            folder,
-            owner=owner,
-            try_number=try_number,
-            identity=Identity(hook.gateway.name, hook.gateway.base_url, listed.id_type.value),
-            total=listed.total,
+        journal = journal_in(
+            folder, owner=owner, try_number=try_number, campaign=listed, gateway=hook.gateway
         )
-        resumed = _has_begun_before(folder, f"begun-{owner}-{try_number}.json")
+        resumed = has_begun_before(journal)
     job = CancelJob(
         hook.service(
             requests_per_second=requests_per_second,
@@ -75,11 +72,12 @@ def take_up(
     return job
 
 
-def _has_begun_before(folder: Folder, name: str) -> bool:
+def has_begun_before(journal: Journal) -> bool:
     """Say whether another process has begun this try, and may have sent requests that left no trace; note that one has.
 
     In doubt it is said to have: then a message found cancelled is not said to have been so before.
     """
+    folder, name = journal.folder, f"begun-{journal.owner}-{journal.try_number}.json"
     try:
         with (folder / name).open("rb"):
             return True

@@ -20,7 +20,7 @@ from airflow_provider_smscancel._airflow import AirflowException
 from airflow_provider_smscancel.campaigns import job, manifest_lines
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
-from airflow_provider_smscancel.operators import cancel_message
+from airflow_provider_smscancel.operators import campaign_source
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -424,9 +424,9 @@ def test_a_store_that_fails_while_the_manifest_is_read_makes_a_retry_that_reads_
     monkeypatch.setattr(manifest_lines, "PIECE_BYTES", 200)
     ids = seed(20)
     store = StoreThatFails("\n".join(["message_id", *ids]).encode(), good_reads=2)
-    opened = cancel_message.open_path
+    opened = campaign_source.open_path
     monkeypatch.setattr(
-        cancel_message, "open_path", lambda name, text: store if name == "manifest" else opened(name, text)
+        campaign_source, "open_path", lambda name, text: store if name == "manifest" else opened(name, text)
     )
     played = play(manifest="s3://bucket/campaign.csv", report_path=str(tmp_path))
     played.failed_retryably()
@@ -443,7 +443,7 @@ def test_a_store_that_can_not_be_reached_at_first_is_worth_a_retry(
     play: Play, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = StoreThatFails(b"message_id\n", good_reads=0)
-    monkeypatch.setattr(cancel_message, "open_path", lambda name, text: store)
+    monkeypatch.setattr(campaign_source, "open_path", lambda name, text: store)
     played = play(manifest="s3://bucket/campaign.csv")
     assert type(played.error) is AirflowException
     assert "Nothing was sent" in str(played.error)
