@@ -234,6 +234,7 @@ def provider_info(version: str) -> dict[str, Any]:
                 "python-modules": ["airflow_provider_smscancel.triggers.cancel_messages"],
             }
         ],
+        "notifications": ["airflow_provider_smscancel.notifications.cancel_message.CancelMessageNotifier"],
         "connection-types": [
             {
                 "connection-type": kind.name,

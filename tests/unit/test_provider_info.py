@@ -105,6 +105,7 @@ def test_every_module_that_is_named_is_there() -> None:
         for module in entry["python-modules"]
     ]
     named += [entry["hook-class-name"].rpartition(".")[0] for entry in TYPES.values()]
+    named += [path.rpartition(".")[0] for path in INFO["notifications"]]
     for module in named:
         path = Path(airflow_provider_smscancel.__file__).parents[1] / (module.replace(".", "/") + ".py")
         assert path.is_file(), module
