@@ -1,0 +1,143 @@
+"""Schedules a campaign ahead of time, checks the data behind it, and cancels it unless the checks pass in time.
+
+Messages that are scheduled at a gateway leave by themselves: to do nothing is to send. So everything that can go wrong between
+here and the send time has to end in a cancellation.
+
+- **The first line** is the task ``cancel``. It runs as soon as one of the tasks before it has failed, scheduling and checks alike.
+  A check that takes too long is ended by its ``execution_timeout``, which makes it fail.
+- **The second line** is the run's deadline alert (Airflow 3.1 and newer): if the run is not over by then, whatever it waits for, a
+  worker that is gone or a slot that never comes, the triggerer cancels the campaign. Older versions have the first line only.
+
+What the colours say:
+
+| run | ``goes_out`` | ``cancel`` | |
+| --- | --- | --- | --- |
+| green | green | pink (skipped) | the checks passed in time: the campaign goes out |
+| red | orange (upstream failed) | green | the campaign does not go out: every message is stopped. See why a task failed |
+| red | orange | red or running | **the campaign is not all stopped**: read the log of ``cancel`` |
+
+So a run is green only when the campaign goes out. One that was cancelled in time is red as well: people wait for messages that will
+not come, and somebody has to look. (A run in which only ``cancel`` came last would be green: Airflow goes by the last tasks.)
+
+Trigger it with "Checks" set to fail, or to hang, to see it. To make it yours, put your own checks in place of the task ``check``.
+The numbers are made of a range that reaches nobody, which the United Kingdom reserves for drama.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import DAG, BaseHook, ObjectStoragePath, Param, task
+
+from airflow_provider_smscancel.notifications.cancel_message import CancelMessageNotifier
+from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+
+try:
+    from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, DeadlineReference
+except ImportError:  # Airflow before 3.1 has no deadlines
+    DeadlineAlert = None
+
+# [START howto_operator_cancel_unless_checks_pass]
+SMS_CONN_ID = "clickatell_default"
+# To try it with, on one machine: a team names its bucket. Workers and the triggerer must reach it.
+FOLDER = str(Path(tempfile.gettempdir()) / "smscancel-checked")
+
+SENT_AFTER = timedelta(hours=2)
+CHECKED_WITHIN = timedelta(minutes=20)
+CANCELLED_AFTER = timedelta(minutes=30)
+"""Both from the start of the run. What is left until the messages leave must be enough to stop them all."""
+MARGIN = timedelta(minutes=1)
+
+# The same for the operator and for the notifier. A deadline alert has no task to ask: paths are made of the run's id.
+CAMPAIGN = {
+    "sms_conn_id": SMS_CONN_ID,
+    "manifest": FOLDER + "/{{ run_id }}/manifest.csv",
+    "campaign": "checked {{ run_id }}",
+    "report_path": FOLDER + "/{{ run_id }}/report",
+}
+
+deadline = {}
+if DeadlineAlert is not None:
+    # Made once here as well: a parameter that is misspelled is then found when the DAG is parsed, not when the alert is due.
+    CancelMessageNotifier(**CAMPAIGN)
+    deadline["deadline"] = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=CANCELLED_AFTER,
+        # In the triggerer nothing ends a callback, so it gets all the time that it needs.
+        callback=AsyncCallback(CancelMessageNotifier, kwargs={**CAMPAIGN, "deadline_s": None}),
+    )
+
+with DAG(
+    dag_id="cancel_unless_checks_pass",
+    description="Schedule a campaign, and cancel it unless the checks of its data pass in time.",
+    doc_md=__doc__,
+    schedule=None,
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["sms", "cancel"],
+    params={
+        "count": Param(100, type="integer", minimum=1, maximum=10_000, title="Messages"),
+        "checks": Param("pass", enum=["pass", "fail", "hang"], title="Checks", description="What they do."),
+    },
+    **deadline,
+) as dag:
+
+    @task(retries=0)  # a second try would schedule the campaign twice
+    def schedule(params: dict | None = None, run_id: str | None = None) -> None:
+        """Schedule the campaign, and write down each id as it comes: what fails half-way must be cancelled, too."""
+        hook = BaseHook.get_hook(SMS_CONN_ID)
+        scheduled_at = datetime.now(UTC) + SENT_AFTER
+        numbers = [f"44770090{n:04d}" for n in range(params["count"])]
+        folder = ObjectStoragePath(FOLDER) / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "manifest.csv").open("w") as file:
+            rows = csv.writer(file)
+            rows.writerow(["message_id", "scheduled_at"])
+            for start in range(0, len(numbers), 50):
+                sent = hook.send_message(numbers[start : start + 50], "Hello.", scheduled_at=scheduled_at)
+                rows.writerows([one.message_id, scheduled_at.isoformat()] for one in sent if one.message_id)
+
+    @task(execution_timeout=CHECKED_WITHIN)
+    def check(params: dict | None = None) -> None:
+        """Stand for a team's own checks: any tasks that fail when the campaign must not go out."""
+        if params["checks"] == "hang":
+            time.sleep(24 * 3600)
+        if params["checks"] == "fail":
+            raise ValueError("The data is wrong.")
+
+    # Where the messages are is the gateway's to say: this run may have cancelled them before somebody cleared a task of it.
+    look = CancelMessageOperator(task_id="look", dry_run=True, retries=2, **CAMPAIGN)
+
+    @task(retries=0)
+    def confirm(found: dict, dag_run=None) -> None:
+        """Fail when a message is cancelled, or so late that the deadline alert may be cancelling them by now."""
+        if found["states"]["cancelled"]:
+            raise ValueError(
+                f"Messages are cancelled already: {found['states']}. Schedule the campaign anew."
+            )
+        if DeadlineAlert is not None and datetime.now(UTC) > dag_run.run_after + CANCELLED_AFTER - MARGIN:
+            raise ValueError("The checks passed too late: the deadline alert cancels the campaign.")
+
+    @task
+    def goes_out() -> None:
+        """Do nothing: the messages leave by themselves. A run in which this is green is green."""
+
+    cancel = CancelMessageOperator(
+        task_id="cancel",
+        trigger_rule="one_failed",
+        on_empty="succeed",  # nothing was scheduled
+        retries=3,
+        retry_delay=timedelta(seconds=10),
+        priority_weight=10_000,
+        weight_rule="absolute",
+        **CAMPAIGN,
+    )
+
+    scheduled, checked, confirmed = schedule(), check(), confirm(look.output)
+    scheduled >> checked >> look >> confirmed >> goes_out()
+    [scheduled, checked, look, confirmed] >> cancel
+# [END howto_operator_cancel_unless_checks_pass]
