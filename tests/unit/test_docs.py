@@ -26,6 +26,7 @@ from airflow_provider_smscancel.campaigns.journal import Journal, report_line
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.clickatell import ClickatellHook
 from airflow_provider_smscancel.hooks.esendex import EsendexHook
+from airflow_provider_smscancel.notifications.cancel_message import CancelMessageNotifier
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES, ConnectionType, ExtraField
 from airflow_provider_smscancel.sandbox.faults import KINDS
@@ -102,17 +103,23 @@ def test_every_gateway_has_a_page() -> None:
 # -- what is in tables --------------------------------------------------------------------------------------------------
 
 
-def test_every_parameter_of_the_operator_is_documented_with_whether_it_is_templated() -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(CancelMessageOperator, "operator.md"), (CancelMessageNotifier, "when-something-else-fails.md")],
+)
+def test_every_parameter_is_documented_with_whether_it_is_templated(kind: Any, name: str) -> None:
     parameters = [
-        name
-        for name, parameter in inspect.signature(CancelMessageOperator.__init__).parameters.items()
+        parameter.name
+        for parameter in inspect.signature(kind.__init__).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    described = {row[0]: row[2] for row in rows_of(page("operator.md")) if len(row) == 4}
+    described = {
+        parameter: row[2] for row in rows_of(page(name)) if len(row) == 4 for parameter in row[0].split(", ")
+    }
     assert parameters
-    for name in parameters:
-        templated = "yes" if name in CancelMessageOperator.template_fields else "no"
-        assert described.get(f"`{name}`") == templated, name
+    for parameter in parameters:
+        templated = "yes" if parameter in kind.template_fields else "no"
+        assert described.get(f"`{parameter}`") == templated, parameter
 
 
 def said_of(extra: ExtraField) -> tuple[str, str]:
