@@ -19,8 +19,9 @@ What the colours say:
 So a run is green only when the campaign goes out. One that was cancelled in time is red as well: people wait for messages that will
 not come, and somebody has to look. (A run in which only ``cancel`` came last would be green: Airflow goes by the last tasks.)
 
-Trigger it with "Checks" set to fail, or to hang, to see it. To make it yours, put your own checks in place of the task ``check``.
-The numbers are made of a range that reaches nobody, which the United Kingdom reserves for drama.
+Trigger it with "Checks" set to fail, or to hang, to see it. To make it yours, put your own checks in place of the task
+``check``: tasks that fail, and do not skip, when the campaign must not go out. The numbers are made of a range that reaches
+nobody, which the United Kingdom reserves for drama.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ FOLDER = str(Path(tempfile.gettempdir()) / "smscancel-checked")
 
 SENT_AFTER = timedelta(hours=2)
 CHECKED_WITHIN = timedelta(minutes=20)
+# From when the run is queued. What is left until the messages leave must be enough to stop them all.
 CANCELLED_AFTER = timedelta(minutes=30)
-"""Both from the start of the run. What is left until the messages leave must be enough to stop them all."""
 MARGIN = timedelta(minutes=1)
 
 # The same for the operator and for the notifier. A deadline alert has no task to ask: paths are made of the run's id.
@@ -85,8 +86,8 @@ with DAG(
     },
     **deadline,
 ) as dag:
-
-    @task(retries=0)  # a second try would schedule the campaign twice
+    # A second try would schedule the campaign twice. A time limit lets what has come so far be written down.
+    @task(retries=0, execution_timeout=CHECKED_WITHIN)
     def schedule(params: dict | None = None, run_id: str | None = None) -> None:
         """Schedule the campaign, and write down each id as it comes: what fails half-way must be cancelled, too."""
         hook = BaseHook.get_hook(SMS_CONN_ID)
@@ -103,7 +104,7 @@ with DAG(
 
     @task(execution_timeout=CHECKED_WITHIN)
     def check(params: dict | None = None) -> None:
-        """Stand for a team's own checks: any tasks that fail when the campaign must not go out."""
+        """Stand for a team's own checks."""
         if params["checks"] == "hang":
             time.sleep(24 * 3600)
         if params["checks"] == "fail":
