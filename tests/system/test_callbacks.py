@@ -21,7 +21,7 @@ def test_a_tasks_callback_that_is_killed_leaves_in_the_report_what_it_stopped_an
     start: Start, airflow: AirflowStack, sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     run = start("callback_of_a_task")
-    run.wait_for_a_third()
+    wait_for(lambda: list(run.report.glob("part-*")), "some of it is stopped and written down", within_s=60)
     task = airflow.task(run.dag_id, run.run_id, "check")
     psutil.Process(int(task["pid"])).kill()  # as Airflow does when a callback takes more than 20 s
     assert airflow.wait_for_run(run.dag_id, run.run_id) == "failed"
