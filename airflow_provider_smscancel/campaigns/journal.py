@@ -99,6 +99,7 @@ class Journal:
     :param try_number: which try this is, from 1.
     :param identity: what the report is about.
     :param total: how many messages the campaign has; a part is due at 1 % of them.
+    :param read_within_s: seconds that the store may take for a listing or a part, if not :data:`READ_WITHIN_S`.
     :param clock: seconds, monotonic.
     """
 
@@ -110,12 +111,14 @@ class Journal:
         try_number: int,
         identity: Identity,
         total: int,
+        read_within_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
         self.owner = owner
         self.try_number = try_number
         self._identity = identity
+        self._read_within_s = READ_WITHIN_S if read_within_s is None else read_within_s
         self._part_at = max(PART_AT_LEAST, total // 100)
         self._clock = clock
         self._writer = secrets.token_hex(2)
@@ -145,11 +148,11 @@ class Journal:
         reader.start()
         while reader.is_alive():
             before = self._read
-            reader.join(READ_WITHIN_S)
+            reader.join(self._read_within_s)
             if reader.is_alive() and self._read == before:
                 log.warning(
                     "The report's store has not answered for %g s: every message is asked again, which is safe.",
-                    READ_WITHIN_S,
+                    self._read_within_s,
                 )
                 return SettledEarlier(len(campaign))
         return earlier

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_WITHOUT_REPORT = 100
 """So many ids can be logged at the end. A callback that is killed comes to no end."""
+SHARE_FOR_READING = 0.2
+"""How much of a callback's time a store that does not answer may take, before all messages are asked."""
 
 
 def start(notifier: CancelMessageNotifier, context: Context, *, may_be_taken_up: bool) -> CancelJob:
@@ -67,9 +69,14 @@ def _make_job(
             f"There are {campaign.total} messages, and no report to write down what becomes of them: a callback that may be killed "
             f"needs one for more than {MOST_WITHOUT_REPORT}. Set report_path, or [smscancel] report_folder in Airflow's configuration."
         )
-    journal = (
-        None if report is None else owner.journal(open_path("report_path", report), campaign, hook.gateway)
-    )
+    journal = None
+    if report is not None:
+        journal = owner.journal(
+            open_path("report_path", report),
+            campaign,
+            hook.gateway,
+            read_within_s=None if limit_s is None else limit_s * SHARE_FOR_READING,
+        )
     service = hook.service(
         requests_per_second=notifier.requests_per_second,
         max_concurrency=notifier.max_concurrency,

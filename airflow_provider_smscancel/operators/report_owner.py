@@ -40,19 +40,36 @@ class ReportOwner:
         """
         return default_report_path(self.dag_id, self.run_id, self.task_id)
 
-    def journal(self, folder: Folder, campaign: Campaign, gateway: Gateway) -> Journal:
-        """Make its side of the report. Nothing is read or written yet."""
+    def journal(
+        self, folder: Folder, campaign: Campaign, gateway: Gateway, *, read_within_s: float | None = None
+    ) -> Journal:
+        """Make its side of the report. Nothing is read or written yet.
+
+        :param read_within_s: see :class:`Journal`.
+        """
         return journal_in(
-            folder, owner=self.key, try_number=self.try_number, campaign=campaign, gateway=gateway
+            folder,
+            owner=self.key,
+            try_number=self.try_number,
+            campaign=campaign,
+            gateway=gateway,
+            read_within_s=read_within_s,
         )
 
 
 def journal_in(
-    folder: Folder, *, owner: str, try_number: int, campaign: Campaign, gateway: Gateway
+    folder: Folder,
+    *,
+    owner: str,
+    try_number: int,
+    campaign: Campaign,
+    gateway: Gateway,
+    read_within_s: float | None = None,
 ) -> Journal:
     """Make one try's side of a report. Nothing is read or written yet.
 
     :param owner: the key of a :class:`ReportOwner`.
+    :param read_within_s: see :class:`Journal`.
     """
     return Journal(
         folder,
@@ -60,6 +77,7 @@ def journal_in(
         try_number=try_number,
         identity=Identity(gateway.name, gateway.base_url, campaign.id_type.value),
         total=campaign.total,
+        read_within_s=read_within_s,
     )
 
 

@@ -33,6 +33,7 @@ from support.operating import (
 )
 
 from airflow_provider_smscancel._airflow import AirflowException, AirflowFailException
+from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
 from airflow_provider_smscancel.notifications import starting
@@ -270,6 +271,24 @@ def test_two_deadlines_of_one_run_do_not_take_each_others_report_for_theirs(
     assert len(list(tmp_path.glob("run-*"))) == 2
     assert "left alone" not in told.said("warning")
     assert len(final_outcomes(tmp_path)) == 5
+
+
+@each_way
+def test_a_store_that_does_not_answer_does_not_take_the_time_that_there_is(
+    way: Way, tmp_path: Path, sandbox: SandboxServer, seed: Seed, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(Journal, "_list_parts", lambda self: never.wait(20) and [])
+    ids = seed(3)
+    try:
+        way.call(way.context(), message_ids=ids, report_path=str(tmp_path), deadline_s=2)
+    finally:
+        never.set()
+    assert states(sandbox, ids) == {"cancelled": 3}
+    level, text, _ = told[-1]
+    assert level == "error"
+    assert "0 of 3 messages were not stopped" in text
+    assert "The report is not complete" in text
 
 
 # -- the report ---------------------------------------------------------------------------------------------------------
