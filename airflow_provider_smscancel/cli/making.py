@@ -10,7 +10,7 @@ from pathlib import Path
 
 from airflow_provider_smscancel._airflow import conf
 from airflow_provider_smscancel.campaigns.job import CancelJob, Service, SurveyJob
-from airflow_provider_smscancel.campaigns.journal import Identity, Journal, next_try, owner_of
+from airflow_provider_smscancel.campaigns.journal import next_try, owner_of
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult
@@ -21,6 +21,7 @@ from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.by_connection import hook_of
 from airflow_provider_smscancel.operators.parameters import one_source, read_count, read_duration
 from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_owner import journal_in
 
 STANDARD_INPUT = "-"
 
@@ -57,12 +58,8 @@ def make_cancel_job(options: argparse.Namespace, screen: Screen) -> CancelJob:
     if folder is not None:
         owner = owner_of(dag_id="", task_id="command line", run_id=_run_id(options, campaign), map_index=-1)
         try_number = next_try(folder, owner)
-        journal = Journal(
-            folder,
-            owner=owner,
-            try_number=try_number,
-            identity=Identity(hook.gateway.name, hook.gateway.base_url, campaign.id_type.value),
-            total=campaign.total,
+        journal = journal_in(
+            folder, owner=owner, try_number=try_number, campaign=campaign, gateway=hook.gateway
         )
     return CancelJob(
         service,
