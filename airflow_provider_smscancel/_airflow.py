@@ -10,12 +10,26 @@ from airflow.providers.common.compat.sdk import (
     BaseHook,
     BaseNotifier,
     BaseOperator,
+    BaseOperatorLink,
     Connection,
     Context,
     ObjectStoragePath,
+    XCom,
     conf,
     mask_secret,
 )
+
+try:
+    from airflow.providers.common.compat.sdk import Stats
+except ImportError:  # a common-compat of Airflow 3.0's days, where this module is not deprecated yet
+    from airflow.stats import Stats
+
+try:
+    # From 3.2 on, Airflow's own processes, the triggerer among them, have metrics apart from those of tasks: whichever is the
+    # other's was never told where to send them.
+    from airflow.observability.stats import Stats as ServerStats
+except ImportError:
+    ServerStats = Stats  # type: ignore[misc,assignment]
 
 __all__ = [
     "AirflowException",
@@ -25,9 +39,13 @@ __all__ = [
     "BaseHook",
     "BaseNotifier",
     "BaseOperator",
+    "BaseOperatorLink",
     "Connection",
     "Context",
     "ObjectStoragePath",
+    "ServerStats",
+    "Stats",
+    "XCom",
     "conf",
     "mask_secret",
 ]

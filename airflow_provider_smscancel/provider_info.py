@@ -235,6 +235,7 @@ def provider_info(version: str) -> dict[str, Any]:
             }
         ],
         "notifications": ["airflow_provider_smscancel.notifications.cancel_message.CancelMessageNotifier"],
+        "extra-links": ["airflow_provider_smscancel.links.report.ReportLink"],
         "connection-types": [
             {
                 "connection-type": kind.name,

@@ -95,6 +95,10 @@ class RunStats:
     """
 
     requests: int = 0
+    finished: int = 0
+    """Requests that have ended, with an answer or without."""
+    waited_s: float = 0.0
+    """How long those took, all together."""
     repeats: int = 0
     throttled: int = 0
     account_refusal: Verdict | None = None
@@ -393,7 +397,12 @@ class Engine:
 
     async def _counted_send(self, request: Request) -> Answer:
         self.stats.requests += 1
-        return await self._transport.send(request)
+        begun = self._loop.time()
+        try:
+            return await self._transport.send(request)
+        finally:
+            self.stats.finished += 1
+            self.stats.waited_s += self._loop.time() - begun
 
     # -- what an answer, or none, leads to --------------------------------------------------------------
 

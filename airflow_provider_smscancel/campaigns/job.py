@@ -105,6 +105,8 @@ class Job:
         self.end: RunEnd | None = None
         self.summary: dict[str, Any] = {}
         """The counts, once the run is over; empty before."""
+        self.on_interval: Callable[[], None] | None = None
+        """Called every few seconds while the run goes on, in the thread that waits for it or in the loop. Must not raise."""
         self.todo: Sequence[int] = range(len(campaign))
         self._run: BackgroundRun | None = None
         self._engine: Engine | None = None
@@ -156,6 +158,10 @@ class Job:
     def account_refusal(self) -> Verdict | None:
         """What the gateway said when it refused the account, or ``None``."""
         return self.stats.account_refusal
+
+    def settled_by_this_try(self) -> dict[Outcome, int]:
+        """Count by outcome what this try has settled so far; nothing where nothing is cancelled. Any thread may ask."""
+        return {}
 
     def announce(self) -> None:
         """Say, before the first request, how many messages, at what rate, and how long it takes about."""
@@ -304,6 +310,8 @@ class Job:
         if now - self._told_at < PROGRESS_EVERY_S:
             return
         self._told_at = now
+        if self.on_interval is not None:
+            self.on_interval()
         rate = self._settled / (now - self._begun_at)
         left = len(self.todo) - self._settled
         self.log.info(
@@ -422,6 +430,10 @@ class CancelJob(Job):
                 early_s / 60,
                 at_worst,
             )
+
+    def settled_by_this_try(self) -> dict[Outcome, int]:
+        """Count by outcome what this try has settled so far, without what earlier ones have."""
+        return {outcome: self.tally.counts[outcome] - self.tally.carried[outcome] for outcome in Outcome}
 
     def _result(self, index: int, outcome: Outcome, code: str | None) -> CancelResult:
         return CancelResult(

@@ -17,6 +17,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.counts: Counter[Outcome] = Counter()
+        self.carried: Counter[Outcome] = Counter()
+        """What of the counts an earlier try has settled."""
         self._open: list[CancelResult] = []
         self._final: list[CancelResult] = []
         self.not_done = IdList()
@@ -43,6 +45,7 @@ class Tally:
     def add_carried(self, result: CancelResult) -> None:
         """Count one message that an earlier try has settled for good."""
         self.counts[result.outcome] += 1
+        self.carried[result.outcome] += 1
         if result.outcome not in HARMLESS and len(self._final) < NOT_STOPPED_SHOWN:
             self._final.append(result)
 

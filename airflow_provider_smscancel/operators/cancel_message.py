@@ -12,6 +12,7 @@ from airflow_provider_smscancel._airflow import (
     AirflowFailException,
     AirflowSkipException,
     BaseOperator,
+    Stats,
     conf,
 )
 from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
@@ -21,6 +22,8 @@ from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
+from airflow_provider_smscancel.links.report import ReportLink, push_report_link
+from airflow_provider_smscancel.operators.asset_events import empty_events, tell_outlets
 from airflow_provider_smscancel.operators.campaign_source import (
     before_the_first_request,
     connected_hook,
@@ -28,6 +31,7 @@ from airflow_provider_smscancel.operators.campaign_source import (
 )
 from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
 from airflow_provider_smscancel.operators.judging import ENDS, judge
+from airflow_provider_smscancel.operators.metrics import Meter
 from airflow_provider_smscancel.operators.parameters import (
     ON_EMPTY,
     read_choice,
@@ -42,6 +46,8 @@ from airflow_provider_smscancel.operators.report_owner import owner_in
 from airflow_provider_smscancel.operators.state_store import state_store_of
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
     from airflow_provider_smscancel._airflow import Context
 
 BEFORE_TIMEOUT_S = 10.0
@@ -54,7 +60,8 @@ class CancelMessageOperator(BaseOperator):
     Every message gets exactly one outcome; only ``cancelled`` and ``already_cancelled`` say that it is stopped, on the
     gateway's own word about that message. The task fails unless every message is stopped or harmless (see ``fail_on``). A
     retry takes up what is open. The counts are the return value and the XCom ``summary``, also when the task fails; at most
-    100 messages that were not stopped are in the XCom ``not_stopped``, all of them in the report.
+    100 messages that were not stopped are in the XCom ``not_stopped``, all of them in the report. The counts are also the extra
+    of the event of every asset in ``outlets``.
 
     :param sms_conn_id: the connection; its type (``clickatell``, ``esendex``) picks the gateway. (templated)
     :param message_ids: the messages: a list of ids or of mappings (``message_id``, optional ``scheduled_at``), an
@@ -106,6 +113,7 @@ class CancelMessageOperator(BaseOperator):
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
+    operator_extra_links = (ReportLink(),)
     ui_color = "#fbe3d6"
 
     def __init__(
@@ -150,6 +158,7 @@ class CancelMessageOperator(BaseOperator):
         self.give_up_after = give_up_after
         self.deferrable = deferrable
         self._job: Job | None = None
+        self._report: str | None = None
         self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -176,7 +185,8 @@ class CancelMessageOperator(BaseOperator):
             job.announce()
             if self._killed:
                 job.stop()
-            job.run()
+            with Meter(job, conn_id=hook.conn_id, metrics=Stats):
+                job.run()
         finally:
             self._push(context, job)
         if isinstance(job, SurveyJob):
@@ -203,6 +213,7 @@ class CancelMessageOperator(BaseOperator):
         except ValueError as error:
             raise AirflowFailException(str(error)) from None
         ending = Ending.from_json(event)
+        self._report = ending.summary.get("report")
         self._push_ending(context, ending)
         self._judge(ending, fail_on)
         return ending.summary
@@ -212,6 +223,31 @@ class CancelMessageOperator(BaseOperator):
         self._killed = True
         if self._job is not None:
             self._job.stop()
+
+    # -- what the OpenLineage provider asks ---------------------------------------------------------------------------
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
+        """Name the manifest. A database is asked nothing yet: it must not hold up a stop."""
+        return self._lineage(ask_database=False)
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage[Any, Any]:
+        """Name the manifest or the tables, and the report."""
+        return self._lineage(ask_database=True)
+
+    def get_openlineage_facets_on_failure(self, task_instance: object) -> OperatorLineage[Any, Any]:
+        """Name the same: what was stopped is in the report also when the task fails."""
+        return self._lineage(ask_database=True)
+
+    def _lineage(self, *, ask_database: bool) -> OperatorLineage[Any, Any]:
+        from airflow_provider_smscancel.operators.lineage import lineage_of
+
+        return lineage_of(
+            manifest=self.manifest,
+            sql=self.sql,
+            sql_conn_id=self.sql_conn_id,
+            report=self._report,
+            ask_database=ask_database,
+        )
 
     # -- before the first request -------------------------------------------------------------------------------------
 
@@ -262,6 +298,8 @@ class CancelMessageOperator(BaseOperator):
             store = state_store_of(context)
             checkpoint = None if store is None else Checkpoint(store, host=hook.gateway.base_url)
         else:
+            self._report = report
+            push_report_link(context, folder)
             journal = owner.journal(folder, campaign, hook.gateway)
         return CancelJob(
             service,
@@ -294,13 +332,13 @@ class CancelMessageOperator(BaseOperator):
         if ending.summary:
             context["ti"].xcom_push(key="summary", value=ending.summary)
             context["ti"].xcom_push(key="not_stopped", value=ending.not_stopped)
+            tell_outlets(self, context, ending.summary)  # if the task fails, Airflow emits nothing of it
 
     def _judge(self, ending: Ending, fail_on: frozenset[Outcome]) -> None:
         judge(ending, fail_on=fail_on, sms_conn_id=self.sms_conn_id, killed=self._killed)
 
     def _judge_survey(self, job: SurveyJob, context: Context) -> None:
-        for event in _outlet_events(self, context):
-            event.clear()
+        empty_events(self, context)
         if job.account_refusal is not None:
             raise AirflowFailException(
                 f"The gateway refuses the account of connection {self.sms_conn_id!r}: {job.account_refusal.detail}"
@@ -309,10 +347,3 @@ class CancelMessageOperator(BaseOperator):
             raise AirflowException(
                 f"{ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
             )
-
-
-def _outlet_events(operator: BaseOperator, context: Context) -> list[dict[str, Any]]:
-    events = context.get("outlet_events")
-    if not events:
-        return []
-    return [events[outlet].extra for outlet in operator.outlets]

@@ -11,6 +11,7 @@ from airflow_provider_smscancel.triggers.beginning import begun
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.job import CancelJob
+    from airflow_provider_smscancel.operators.metrics import Meter
 
 
 class CancelMessagesTrigger(BaseTrigger):
@@ -72,6 +73,7 @@ class CancelMessagesTrigger(BaseTrigger):
         self.give_up_after_s = give_up_after_s
         self.ends_at = ends_at
         self._job: CancelJob | None = None
+        self._meter: Meter | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Say what it takes to make this trigger again in another process."""
@@ -105,7 +107,9 @@ class CancelMessagesTrigger(BaseTrigger):
             yield _event({"error": str(error)})
             return
         try:
-            await job.run_in_loop()
+            assert self._meter is not None  # noqa: S101 - made together with the job
+            with self._meter:
+                await job.run_in_loop()
         except Exception:
             self.log.exception("The run broke down.")
         yield _event(job.ending.to_json())
@@ -114,19 +118,25 @@ class CancelMessagesTrigger(BaseTrigger):
         """Write down also what is open: somebody has ended the task (Airflow 3.3 and newer call this)."""
         if self._job is not None:
             await self._job.end_for_good()
+        if self._meter is not None:
+            self._meter.tell()
 
     # -- before the first request -------------------------------------------------------------------------------------
 
     def _begin(self) -> CancelJob:
         """Read everything, and open the report. In a thread: none of it must hold up the triggerer."""
         # Imported here, too: all that this package needs takes longer to import than a loop may stand still.
+        from airflow_provider_smscancel._airflow import ServerStats
         from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
+        from airflow_provider_smscancel.operators.metrics import Meter
         from airflow_provider_smscancel.triggers.taking_up import take_up
 
         try:
-            return take_up(log=self.log, **self._parameters())
+            job = take_up(log=self.log, **self._parameters())
         except SourceUnavailable as error:
             raise ValueError(str(error)) from None
+        self._meter = Meter(job, conn_id=self.sms_conn_id, metrics=ServerStats)
+        return job
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
