@@ -6,6 +6,7 @@ Imported only when the OpenLineage provider asks, so that it may be missing.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 SCHEMES_OF_BUCKETS = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 """The stores that are made of buckets, and what OpenLineage calls them."""
+
+PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s|\?|(?<!:):[A-Za-z_]\w*")
+"""A parameter in a query, in the styles of the usual drivers: OpenLineage's parser knows none of them."""
 
 
 def lineage_of(
@@ -77,7 +81,7 @@ def _tables_of_query(sql: str, sql_conn_id: str) -> list[Dataset]:
             dialect=hook.get_openlineage_database_dialect(connection),
             default_schema=hook.get_openlineage_default_schema(),
         )
-        parsed = parser.parse(parser.split_sql_string(sql))
+        parsed = parser.parse(parser.split_sql_string(PLACEHOLDER.sub("(NULL)", sql)))
         if parsed is None:
             return []
         tables, _ = parser.get_metadata_from_parser(

@@ -324,27 +324,6 @@ def test_a_dry_run_fails_when_the_gateway_can_not_be_reached(play: Play) -> None
     assert played.summary["states"]["unknown"] == 1
 
 
-def test_a_dry_run_empties_the_events_of_its_outlets(seed: Seed, play: Play) -> None:
-    class Event:
-        def __init__(self) -> None:
-            self.extra = {"said": "before"}
-
-    class Outlets(dict[Any, Event]):
-        pass
-
-    asset = object()
-    events = Outlets({asset: Event()})
-
-    def execute(operator: CancelMessageOperator, context: Any) -> Any:
-        operator.outlets = [asset]
-        return operator.execute(context)
-
-    play(message_ids=seed(1), execute=execute, context={"outlet_events": events})
-    assert events[asset].extra == {"said": "before"}
-    play(message_ids=seed(1), dry_run=True, execute=execute, context={"outlet_events": events})
-    assert events[asset].extra == {}
-
-
 # -- what the log says ------------------------------------------------------------------------------------------------
 
 

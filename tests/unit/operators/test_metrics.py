@@ -1,0 +1,165 @@
+"""What Airflow's metrics are told of a run, through a stand-in for its ``Stats``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+from support.operating import FakeTask, Play, Seed
+
+from airflow_provider_smscancel import _airflow
+from airflow_provider_smscancel.campaigns import job as jobs
+from airflow_provider_smscancel.operators import cancel_message
+from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+from airflow_provider_smscancel.sandbox.server import SandboxServer
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow.*")
+
+
+class Recorder:
+    """Stands for Airflow's ``Stats``."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.times: dict[str, list[timedelta]] = {}
+        self.tags: set[tuple[tuple[str, str], ...]] = set()
+
+    def incr(self, stat: str, count: int = 1, rate: float = 1, *, tags: dict[str, str] | None = None) -> None:
+        assert count > 0
+        self.counts[stat] += count
+        self._note(stat, tags)
+
+    def timing(self, stat: str, dt: timedelta, *, tags: dict[str, str] | None = None) -> None:
+        self.times.setdefault(stat, []).append(dt)
+        self._note(stat, tags)
+
+    def _note(self, stat: str, tags: dict[str, str] | None) -> None:
+        assert re.fullmatch(r"[a-zA-Z0-9_.]+", stat), "not every backend takes other characters"
+        self.calls[stat] += 1
+        self.tags.add(tuple(sorted((tags or {}).items())))
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """What the task's process tells; nothing else may tell anything."""
+    recorder = Recorder()
+    monkeypatch.setattr(cancel_message, "Stats", recorder)
+    monkeypatch.setattr(_airflow, "ServerStats", Broken())
+    return recorder
+
+
+class Broken:
+    """A backend that refuses everything."""
+
+    def incr(self, *_: Any, **__: Any) -> None:
+        raise OSError("the collector at 10.0.0.1 is gone")
+
+    timing = incr
+
+
+def test_the_counts_are_those_of_the_summary(seed: Seed, play: Play, told: Recorder) -> None:
+    ids = [*seed(20), *seed(3, state="sent"), "not an id!"]
+    played = play(message_ids=ids)
+    outcomes = {f"smscancel.outcome.{name}": count for name, count in played.outcomes.items()}
+    assert outcomes == {
+        "smscancel.outcome.cancelled": 20,
+        "smscancel.outcome.too_late": 3,
+        "smscancel.outcome.rejected": 1,
+    }
+    assert told.counts == {"smscancel.requests": played.summary["requests"], **outcomes}
+    assert told.tags == {(("conn_id", "sms"), ("gateway", "clickatell"))}
+
+
+def test_times_are_those_of_one_request_and_of_the_run(
+    sandbox: SandboxServer, seed: Seed, play: Play, told: Recorder
+) -> None:
+    sandbox.state.latency = 0.05
+    play(message_ids=seed(40), max_concurrency=4)
+    (run,) = told.times["smscancel.run_duration"]
+    assert run >= timedelta(seconds=0.05 * 40 / 4)
+    assert all(timedelta(seconds=0.05) <= mean < run for mean in told.times["smscancel.request_duration"])
+
+
+def test_what_is_told_in_the_middle_adds_up(
+    seed: Seed, play: Play, told: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PROGRESS_EVERY_S", 0.0)
+    play(message_ids=seed(1500))
+    assert told.calls["smscancel.outcome.cancelled"] > 1
+    assert told.counts["smscancel.outcome.cancelled"] == told.counts["smscancel.requests"] == 1500
+    assert told.calls["smscancel.run_duration"] == 1
+
+
+def test_asking_again_and_being_asked_to_slow_down_are_counted(
+    sandbox: SandboxServer, seed: Seed, play: Play, told: Recorder, no_pauses: None
+) -> None:
+    sandbox.state.rate_limit = 40
+    played = play(message_ids=seed(60))
+    assert played.outcomes == {"cancelled": 60}
+    assert told.counts["smscancel.throttled"] > 0
+    assert told.counts["smscancel.retry"] > 0
+    assert told.counts["smscancel.requests"] == played.summary["requests"] > 60
+
+
+def test_what_an_earlier_try_has_settled_is_not_counted_again(
+    tmp_path: Path, in_doubt: Seed, seed: Seed, play: Play, told: Recorder
+) -> None:
+    ids = [*seed(5), *in_doubt(1)]
+    play(message_ids=ids, report_path=str(tmp_path)).failed_retryably()
+    assert told.counts["smscancel.outcome.cancelled"] == 5
+    assert told.counts["smscancel.outcome.unconfirmed"] == 1
+    play(FakeTask(try_number=2), message_ids=ids, report_path=str(tmp_path)).failed_retryably()
+    assert told.counts["smscancel.outcome.cancelled"] == 5
+    assert told.counts["smscancel.outcome.unconfirmed"] == 2  # of the second try
+
+
+def test_a_dry_run_counts_requests_and_no_outcomes(seed: Seed, play: Play, told: Recorder) -> None:
+    played = play(message_ids=seed(4), dry_run=True)
+    assert told.counts == {"smscancel.requests": played.summary["requests"]}
+
+
+def test_a_run_that_is_refused_is_counted_too(play: Play, told: Recorder) -> None:
+    played = play(sms_conn_id="sms_wrong_token", message_ids=["a" * 32])
+    assert told.counts["smscancel.outcome.not_attempted"] == 1
+    assert told.counts["smscancel.requests"] == played.summary["requests"]
+    assert told.calls["smscancel.run_duration"] == 1
+
+
+def test_a_backend_that_fails_harms_nothing_and_is_said_once(
+    seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancel_message, "Stats", Broken())
+    monkeypatch.setattr(jobs, "PROGRESS_EVERY_S", 0.0)
+    played = play(message_ids=seed(600))
+    assert (played.error, played.outcomes) == (None, {"cancelled": 600})
+    assert played.told.said("warning").count("metrics") == 1
+    assert "10.0.0.1" not in played.told.said("warning")
+
+
+def test_in_the_triggerer_its_own_metrics_are_told(
+    tmp_path: Path, seed: Seed, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_triggerer = Recorder()
+    monkeypatch.setattr(_airflow, "ServerStats", in_the_triggerer)
+    monkeypatch.setattr(cancel_message, "Stats", Broken())
+    operator = CancelMessageOperator(
+        task_id="c", sms_conn_id="sms", message_ids=seed(6), report_path=str(tmp_path), deferrable=True
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute({"ti": FakeTask()})  # type: ignore[typeddict-item]
+
+    async def first_event() -> Any:
+        async for event in deferred.value.trigger.run():
+            return event
+
+    asyncio.run(first_event())
+    assert in_the_triggerer.counts == {"smscancel.requests": 6, "smscancel.outcome.cancelled": 6}
+    assert in_the_triggerer.calls["smscancel.run_duration"] == 1
+    assert in_the_triggerer.tags == {(("conn_id", "sms"), ("gateway", "clickatell"))}
