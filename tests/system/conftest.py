@@ -27,13 +27,27 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture(scope="session")
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where OpenLineage's events go, one a line."""
+    return tmp_path_factory.mktemp("lineage") / "events.jsonl"
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxProcess, server_of_stores: ObjectStore
+    tmp_path_factory: pytest.TempPathFactory,
+    sandbox: SandboxProcess,
+    server_of_stores: ObjectStore,
+    lineage: Path,
 ) -> Iterator[AirflowStack]:
     connection = {"conn_type": "clickatell", "host": sandbox.url, "password": CLICKATELL_TOKEN}
     environment = {
         "AIRFLOW_CONN_SANDBOX_CLICKATELL": json.dumps(connection),
         "AIRFLOW_CONN_OBJECT_STORE": server_of_stores.connection(),
+        "AIRFLOW_CONN_AMAZON": server_of_stores.connection_by_amazons_names(),
+        "AIRFLOW__OPENLINEAGE__SELECTIVE_ENABLE": "True",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(lineage), "append": True}
+        ),
     }
     with AirflowStack(tmp_path_factory.mktemp("airflow"), DAGS, environment) as running:
         yield running

@@ -60,7 +60,10 @@ def test_a_report_at_amazon_is_opened_in_the_console_of_its_partition(
     name = f"aws_{region}_{link.__name__}".replace("-", "_")  # Airflow keeps a client for each connection
     monkeypatch.setenv("AWS_DEFAULT_REGION", "unset")
     folder = s3_folder(
-        monkeypatch, name, endpoint_url=f"https://s3.{region}.amazonaws.com", config_kwargs={"region_name": region}
+        monkeypatch,
+        name,
+        endpoint_url=f"https://s3.{region}.amazonaws.com",
+        config_kwargs={"region_name": region},
     )
     assert link(folder) == f"https://{console}/s3/buckets/my-bucket?region={region}&prefix={QUOTED}/"
 

@@ -25,8 +25,7 @@ def deferred(operator: CancelMessageOperator, context: Any) -> Any:
     """Execute as Airflow does when the operator defers: its second half in a new process, with a context of its own."""
 
     async def payload(trigger: Any) -> Any:
-        async for event in trigger.run():
-            return event.payload
+        return (await anext(trigger.run())).payload
 
     with pytest.raises(TaskDeferred) as handed_over:
         operator.execute({"ti": context["ti"], "outlet_events": OutletEventAccessors()})  # type: ignore[typeddict-unknown-key]
@@ -39,8 +38,7 @@ def events() -> OutletEventAccessors:
 
 
 def played_with(play: Play, events: Any, outlets: list[Any], **parameters: Any) -> Played:
-    played = play(outlets=outlets, context={"outlet_events": events}, **parameters)
-    return played
+    return play(outlets=outlets, context={"outlet_events": events}, **parameters)
 
 
 @pytest.mark.parametrize("execute", [CancelMessageOperator.execute, deferred])

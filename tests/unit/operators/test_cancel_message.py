@@ -11,7 +11,6 @@ from support.operating import Play, Seed, states
 
 from airflow_provider_smscancel._airflow import AirflowSkipException
 from airflow_provider_smscancel.campaigns import Outcome
-from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox import ESENDEX
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 

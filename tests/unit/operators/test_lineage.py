@@ -45,7 +45,15 @@ def test_a_manifest_is_named_by_the_convention_from_the_start(
 
 @pytest.mark.parametrize(
     "manifest",
-    ["abfs://azure@container/spring.csv", "relative.csv", "", None, 17, "https://[half-an-address", ["/a.csv"]],
+    [
+        "abfs://azure@container/spring.csv",
+        "relative.csv",
+        "",
+        None,
+        17,
+        "https://[half-an-address",
+        ["/a.csv"],
+    ],
 )
 def test_what_has_no_sure_name_is_not_named(manifest: Any) -> None:
     for_all = operator(manifest=manifest)

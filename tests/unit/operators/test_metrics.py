@@ -156,8 +156,7 @@ def test_in_the_triggerer_its_own_metrics_are_told(
         operator.execute({"ti": FakeTask()})  # type: ignore[typeddict-item]
 
     async def first_event() -> Any:
-        async for event in deferred.value.trigger.run():
-            return event
+        return await anext(deferred.value.trigger.run())
 
     asyncio.run(first_event())
     assert in_the_triggerer.counts == {"smscancel.requests": 6, "smscancel.outcome.cancelled": 6}
