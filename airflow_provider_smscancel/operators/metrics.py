@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -52,11 +53,11 @@ class Meter:
         """Tell what is new since the last time."""
         self._tell(self._tell_what_is_new)
 
-    def _tell(self, what: Any) -> None:
+    def _tell(self, tell: Callable[[], None]) -> None:
         if self._broken:
             return
         try:
-            what()
+            tell()
         except Exception as error:  # whatever a backend raises
             self._broken = True
             self._job.log.warning(
@@ -73,7 +74,6 @@ class Meter:
             if new > 0:
                 self._told[name] = count
                 self._metrics.incr(f"{PREFIX}.{name}", new, tags=self._tags)
-        # The sum first: the engine's thread counts a request before it adds its time.
         waited_s, finished = stats.waited_s, stats.finished
         if finished > self._finished:
             mean_s = (waited_s - self._waited_s) / (finished - self._finished)

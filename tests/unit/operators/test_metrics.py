@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import Counter
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
-from support.operating import FakeTask, Play, Seed
+from support.operating import FakeTask, Play, Seed, requests_so_far
 
 from airflow_provider_smscancel import _airflow
 from airflow_provider_smscancel.campaigns import job as jobs
@@ -162,3 +163,31 @@ def test_in_the_triggerer_its_own_metrics_are_told(
     assert in_the_triggerer.counts == {"smscancel.requests": 6, "smscancel.outcome.cancelled": 6}
     assert in_the_triggerer.calls["smscancel.run_duration"] == 1
     assert in_the_triggerer.tags == {(("conn_id", "sms"), ("gateway", "clickatell"))}
+
+
+def test_what_is_left_open_by_a_task_that_is_ended_in_the_triggerer_is_counted(
+    tmp_path: Path, seed: Seed, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_triggerer = Recorder()
+    monkeypatch.setattr(_airflow, "ServerStats", in_the_triggerer)
+    sandbox.state.latency = 0.05
+    operator = CancelMessageOperator(
+        task_id="c", sms_conn_id="sms", message_ids=seed(400), report_path=str(tmp_path), deferrable=True
+    )
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute({"ti": FakeTask()})  # type: ignore[typeddict-item]
+
+    async def ended_in_the_middle() -> None:
+        trigger: Any = deferred.value.trigger
+        running = asyncio.create_task(anext(trigger.run()))
+        while requests_so_far(sandbox) < 60:
+            await asyncio.sleep(0.002)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await trigger.on_kill()
+
+    asyncio.run(ended_in_the_middle())
+    outcomes = {name: count for name, count in in_the_triggerer.counts.items() if "outcome" in name}
+    assert set(outcomes) == {"smscancel.outcome.cancelled", "smscancel.outcome.not_attempted"}
+    assert sum(outcomes.values()) == 400
