@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, ObjectStoragePath
+from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.io import attach
 from airflow.serialization.serialized_objects import DagSerialization
 from fsspec.implementations.memory import MemoryFileSystem
-from support.operating import FakeTask
+from support.operating import FakeTask, Play, Seed
 
 from airflow_provider_smscancel import get_provider_info
 from airflow_provider_smscancel.links.report import ReportLink, address_of, push_report_link
@@ -121,6 +122,34 @@ def test_what_fails_on_the_way_harms_nothing() -> None:
 
     attach("gs", conn_id="refusing", fs=FakeGoogleStorage("https://storage.googleapis.com"))
     push_report_link({"ti": Refusing()}, ObjectStoragePath("gs://refusing@bucket/folder"))
+
+
+@pytest.mark.parametrize("how", ["stopped", "too late", "deferred"])
+def test_a_task_has_the_link_however_it_goes_on(how: str, seed: Seed, play: Play) -> None:
+    conn_id = f"google_{how.replace(' ', '_')}"
+    google = FakeGoogleStorage("https://storage.googleapis.com")
+    google.makedirs(f"my-bucket/{RUN}", exist_ok=True)
+    attach("gs", conn_id=conn_id, fs=google)
+    ids = seed(2, state="sent" if how == "too late" else "scheduled")
+    task = FakeTask()
+
+    def execute(operator: CancelMessageOperator, context: Any) -> None:
+        if how != "deferred":
+            operator.execute(context)
+        else:
+            with pytest.raises(TaskDeferred):
+                operator.execute(context)
+
+    report = f"gs://{conn_id}@my-bucket/{RUN}"
+    played = play(task, message_ids=ids, report_path=report, deferrable=how == "deferred", execute=execute)
+    assert (played.error is not None) == (how == "too late")
+    assert task.xcoms["report_link"].endswith(f"/my-bucket/{QUOTED}")
+
+
+def test_a_dry_run_writes_no_report_and_has_no_link(seed: Seed, play: Play) -> None:
+    attach("gs", conn_id="google_dry", fs=FakeGoogleStorage("https://storage.googleapis.com"))
+    played = play(message_ids=seed(1), report_path="gs://google_dry@my-bucket/folder", dry_run=True)
+    assert set(played.ti.xcoms) == {"summary"}
 
 
 def test_airflow_knows_the_link() -> None:
