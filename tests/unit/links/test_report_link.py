@@ -126,9 +126,9 @@ def test_what_fails_on_the_way_harms_nothing() -> None:
 
 @pytest.mark.parametrize("how", ["stopped", "too late", "deferred"])
 def test_a_task_has_the_link_however_it_goes_on(how: str, seed: Seed, play: Play) -> None:
-    conn_id = f"google_{how.replace(' ', '_')}"
+    conn_id = bucket = f"google_{how.replace(' ', '_')}"
     google = FakeGoogleStorage("https://storage.googleapis.com")
-    google.makedirs(f"my-bucket/{RUN}", exist_ok=True)
+    google.makedirs(f"{bucket}/{RUN}", exist_ok=True)
     attach("gs", conn_id=conn_id, fs=google)
     ids = seed(2, state="sent" if how == "too late" else "scheduled")
     task = FakeTask()
@@ -140,10 +140,10 @@ def test_a_task_has_the_link_however_it_goes_on(how: str, seed: Seed, play: Play
             with pytest.raises(TaskDeferred):
                 operator.execute(context)
 
-    report = f"gs://{conn_id}@my-bucket/{RUN}"
+    report = f"gs://{conn_id}@{bucket}/{RUN}"
     played = play(task, message_ids=ids, report_path=report, deferrable=how == "deferred", execute=execute)
     assert (played.error is not None) == (how == "too late")
-    assert task.xcoms["report_link"].endswith(f"/my-bucket/{QUOTED}")
+    assert task.xcoms["report_link"].endswith(f"/{bucket}/{QUOTED}")
 
 
 def test_a_dry_run_writes_no_report_and_has_no_link(seed: Seed, play: Play) -> None:
