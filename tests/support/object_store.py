@@ -76,6 +76,15 @@ class ObjectStore:
             }
         )
 
+    def connection_by_amazons_names(self) -> str:
+        """A connection that takes it for Amazon's own: it is asked for under Amazon's names, as a proxy that leads there."""
+        extra = {
+            "endpoint_url": f"http://s3.{REGION}.amazonaws.com",
+            "region_name": REGION,
+            "config_kwargs": {"region_name": REGION, "proxies": {"http": self.url}},
+        }
+        return self.connection(extra=extra)
+
     def connect(self, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> str:
         """Set a connection, and return its id: always a new one, as Airflow keeps what it has opened for one."""
         conn_id = f"store_{next(_numbers)}"

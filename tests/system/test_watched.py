@@ -9,21 +9,14 @@ from urllib.parse import quote
 
 import pytest
 from support.airflow_stack import ENDED, AirflowStack, Row
-from support.amazon import AmazonS3
+from support.object_store import BUCKET, REGION
 from support.sandbox_process import SandboxProcess
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
-CONSOLE = "https://console.aws.amazon.com/s3/buckets/reports?region=eu-west-1&prefix="
-
-
-@pytest.fixture(scope="session")
-def bucket(amazon: AmazonS3) -> str:
-    amazon.put("reports")
-    for folder in ("here", "too late", "mapped"):
-        amazon.put(f"reports/{folder}/about.txt", "Reports of campaigns")
-    return "s3://amazon@reports"
+REPORTS = f"s3://amazon@{BUCKET}/watched"
+CONSOLE = f"https://console.aws.amazon.com/s3/buckets/{BUCKET}?region={REGION}&prefix=watched/"
 
 
 def manifest_of(folder: Path, ids: list[str]) -> Path:
@@ -75,19 +68,14 @@ def datasets(event: Row, side: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("mode", ["here", "deferred"])
 def test_others_hear_of_a_campaign_that_is_cancelled(
-    mode: str, airflow: AirflowStack, sandbox: SandboxProcess, bucket: str, lineage: Path, tmp_path: Path
+    mode: str, airflow: AirflowStack, sandbox: SandboxProcess, lineage: Path, tmp_path: Path
 ) -> None:
     ids = sandbox.seed("clickatell", 30)
     manifest = manifest_of(tmp_path, ids)
     dag_id = f"watched_{mode}"
-    if mode == "here":
-        report, named, link = f"{bucket}/here", ("s3://reports", "here"), f"{CONSOLE}here/"
-    else:
-        report, link = str(tmp_path / "report"), None  # what no browser opens has no link
-        named = ("file", report)
     airflow.wait_for_dag("hears_of_it")
     airflow.wait_for_dag("hears_of_any")
-    run_id = airflow.trigger(dag_id, {"manifest": str(manifest), "report": report})
+    run_id = airflow.trigger(dag_id, {"manifest": str(manifest), "report": f"{REPORTS}/{mode}"})
     assert airflow.wait_for_run(dag_id, run_id) == "success"
     summary = airflow.xcom(dag_id, run_id, "cancel", "summary")
     assert summary["outcomes"]["cancelled"] == 30
@@ -98,22 +86,22 @@ def test_others_hear_of_a_campaign_that_is_cancelled(
     assert heard(airflow, "hears_of_any", "read_counts_of_any", run_id) == [summary]
 
     # The link
-    assert links(airflow, dag_id, run_id) == {"Report": link}
+    assert links(airflow, dag_id, run_id) == {"Report": f"{CONSOLE}{mode}/"}
 
     # OpenLineage
     wait_for(lambda: "COMPLETE" in lineage_of(lineage, dag_id, run_id), "OpenLineage is told", within_s=30)
     told = lineage_of(lineage, dag_id, run_id)
     assert datasets(told["START"], "inputs") == [("file", str(manifest))]
     assert datasets(told["COMPLETE"], "inputs") == [("file", str(manifest))]
-    assert datasets(told["COMPLETE"], "outputs") == [named]
+    assert datasets(told["COMPLETE"], "outputs") == [(f"s3://{BUCKET}", f"watched/{mode}")]
     assert not any(message_id in json.dumps(told) for message_id in ids)
 
 
 def test_others_hear_nothing_of_a_campaign_that_was_too_late_but_its_report_is_found(
-    airflow: AirflowStack, sandbox: SandboxProcess, bucket: str, lineage: Path, tmp_path: Path
+    airflow: AirflowStack, sandbox: SandboxProcess, lineage: Path, tmp_path: Path
 ) -> None:
     ids = [*sandbox.seed("clickatell", 3), *sandbox.seed("clickatell", 1, state="sent")]
-    conf = {"manifest": str(manifest_of(tmp_path, ids)), "report": f"{bucket}/too late"}
+    conf = {"manifest": str(manifest_of(tmp_path, ids)), "report": f"{REPORTS}/too late"}
     run_id = airflow.trigger("watched_here", conf)
     assert airflow.wait_for_run("watched_here", run_id) == "failed"
     assert events_of(airflow, run_id) == []
@@ -122,15 +110,22 @@ def test_others_hear_nothing_of_a_campaign_that_was_too_late_but_its_report_is_f
         lambda: "FAIL" in lineage_of(lineage, "watched_here", run_id), "OpenLineage is told", within_s=30
     )
     told = lineage_of(lineage, "watched_here", run_id)
-    assert datasets(told["FAIL"], "outputs") == [("s3://reports", "too late")]
+    assert datasets(told["FAIL"], "outputs") == [(f"s3://{BUCKET}", "watched/too late")]
     assert not any(message_id in json.dumps(told) for message_id in ids)
 
 
-def test_mapped_tasks_have_links_of_their_own(
-    airflow: AirflowStack, sandbox: SandboxProcess, bucket: str
-) -> None:
+def test_mapped_tasks_have_links_of_their_own(airflow: AirflowStack, sandbox: SandboxProcess) -> None:
     conf: dict[str, Any] = {"ids": [sandbox.seed("clickatell", 1), sandbox.seed("clickatell", 1)]}
-    run_id = airflow.trigger("watched_mapped", {**conf, "report": f"{bucket}/mapped"})
+    run_id = airflow.trigger("watched_mapped", {**conf, "report": f"{REPORTS}/mapped"})
     assert airflow.wait_for_run("watched_mapped", run_id) == "success"
     for map_index in (0, 1):
         assert links(airflow, "watched_mapped", run_id, map_index) == {"Report": f"{CONSOLE}mapped/"}
+
+
+def test_a_report_that_no_browser_opens_has_no_link(
+    airflow: AirflowStack, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    manifest = manifest_of(tmp_path, sandbox.seed("clickatell", 1))
+    run_id = airflow.trigger("watched_here", {"manifest": str(manifest), "report": str(tmp_path / "report")})
+    assert airflow.wait_for_run("watched_here", run_id) == "success"
+    assert links(airflow, "watched_here", run_id) == {"Report": None}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, ObjectStoragePath
-from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.io import attach
 from airflow.serialization.serialized_objects import DagSerialization
 from fsspec.implementations.memory import MemoryFileSystem
+from support.deferring import deferral
 from support.operating import FakeTask, Play, Seed
 
 from airflow_provider_smscancel import get_provider_info
@@ -98,6 +98,12 @@ class FakeGoogleStorage(MemoryFileSystem):
         self.base = f"{service}/storage/v1/"
 
 
+def connect_google(monkeypatch: pytest.MonkeyPatch, conn_id: str) -> str:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", '{"conn_type": "google_cloud_platform"}')
+    attach("gs", conn_id=conn_id, fs=FakeGoogleStorage("https://storage.googleapis.com"))
+    return conn_id
+
+
 def test_a_report_at_google_is_opened_in_its_console(link: Any) -> None:
     google = FakeGoogleStorage("https://storage.googleapis.com")
     attach("gs", conn_id=f"google_{link.__name__}", fs=google)
@@ -125,29 +131,24 @@ def test_what_fails_on_the_way_harms_nothing() -> None:
 
 
 @pytest.mark.parametrize("how", ["stopped", "too late", "deferred"])
-def test_a_task_has_the_link_however_it_goes_on(how: str, seed: Seed, play: Play) -> None:
-    conn_id = bucket = f"google_{how.replace(' ', '_')}"
-    google = FakeGoogleStorage("https://storage.googleapis.com")
-    google.makedirs(f"{bucket}/{RUN}", exist_ok=True)
-    attach("gs", conn_id=conn_id, fs=google)
+def test_a_task_has_the_link_however_it_goes_on(
+    how: str, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn_id = bucket = connect_google(monkeypatch, f"google_{how.replace(' ', '_')}")
     ids = seed(2, state="sent" if how == "too late" else "scheduled")
     task = FakeTask()
 
-    def execute(operator: CancelMessageOperator, context: Any) -> None:
-        if how != "deferred":
-            operator.execute(context)
-        else:
-            with pytest.raises(TaskDeferred):
-                operator.execute(context)
-
+    execute: Any = deferral if how == "deferred" else CancelMessageOperator.execute
     report = f"gs://{conn_id}@{bucket}/{RUN}"
     played = play(task, message_ids=ids, report_path=report, deferrable=how == "deferred", execute=execute)
     assert (played.error is not None) == (how == "too late")
     assert task.xcoms["report_link"].endswith(f"/{bucket}/{QUOTED}")
 
 
-def test_a_dry_run_writes_no_report_and_has_no_link(seed: Seed, play: Play) -> None:
-    attach("gs", conn_id="google_dry", fs=FakeGoogleStorage("https://storage.googleapis.com"))
+def test_a_dry_run_writes_no_report_and_has_no_link(
+    seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect_google(monkeypatch, "google_dry")
     played = play(message_ids=seed(1), report_path="gs://google_dry@my-bucket/folder", dry_run=True)
     assert set(played.ti.xcoms) == {"summary"}
 

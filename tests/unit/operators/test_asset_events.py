@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
+from support.deferring import through_the_triggerer
 from support.operating import FakeTask, Play, Played, Row, Seed
 
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
@@ -21,17 +20,6 @@ STOPPED = Asset("spring-stopped")
 ANY_CAMPAIGN = AssetAlias("any-campaign")
 
 
-def deferred(operator: CancelMessageOperator, context: Any) -> Any:
-    """Execute as Airflow does when the operator defers: its second half in a new process, with a context of its own."""
-
-    async def payload(trigger: Any) -> Any:
-        return (await anext(trigger.run())).payload
-
-    with pytest.raises(TaskDeferred) as handed_over:
-        operator.execute({"ti": context["ti"], "outlet_events": OutletEventAccessors()})  # type: ignore[typeddict-unknown-key]
-    return operator.execute_complete(context, asyncio.run(payload(handed_over.value.trigger)))
-
-
 @pytest.fixture
 def events() -> OutletEventAccessors:
     return OutletEventAccessors()
@@ -41,12 +29,12 @@ def played_with(play: Play, events: Any, outlets: list[Any], **parameters: Any) 
     return play(outlets=outlets, context={"outlet_events": events}, **parameters)
 
 
-@pytest.mark.parametrize("execute", [CancelMessageOperator.execute, deferred])
+@pytest.mark.parametrize("execute", [CancelMessageOperator.execute, through_the_triggerer])
 def test_every_asset_is_told_the_summary(
     execute: Any, seed: Seed, play: Play, events: OutletEventAccessors
 ) -> None:
     outlets = [CANCELLED, STOPPED]
-    deferrable = execute is deferred
+    deferrable = execute is through_the_triggerer
     played = played_with(
         play, events, outlets, message_ids=seed(3), campaign="spring", execute=execute, deferrable=deferrable
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from support.deferring import again, deferral, first_event, through_the_triggerer
 from support.operating import FakeTask, Play, Seed, requests_so_far
 
 from airflow_provider_smscancel import _airflow
@@ -153,13 +153,7 @@ def test_in_the_triggerer_its_own_metrics_are_told(
     operator = CancelMessageOperator(
         task_id="c", sms_conn_id="sms", message_ids=seed(6), report_path=str(tmp_path), deferrable=True
     )
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute({"ti": FakeTask()})  # type: ignore[typeddict-item]
-
-    async def first_event() -> Any:
-        return await anext(deferred.value.trigger.run())
-
-    asyncio.run(first_event())
+    through_the_triggerer(operator, {"ti": FakeTask()})
     assert in_the_triggerer.counts == {"smscancel.requests": 6, "smscancel.outcome.cancelled": 6}
     assert in_the_triggerer.calls["smscancel.run_duration"] == 1
     assert in_the_triggerer.tags == {(("conn_id", "sms"), ("gateway", "clickatell"))}
@@ -174,12 +168,10 @@ def test_what_is_left_open_by_a_task_that_is_ended_in_the_triggerer_is_counted(
     operator = CancelMessageOperator(
         task_id="c", sms_conn_id="sms", message_ids=seed(400), report_path=str(tmp_path), deferrable=True
     )
-    with pytest.raises(TaskDeferred) as deferred:
-        operator.execute({"ti": FakeTask()})  # type: ignore[typeddict-item]
+    trigger = again(deferral(operator, {"ti": FakeTask()}).trigger)
 
     async def ended_in_the_middle() -> None:
-        trigger: Any = deferred.value.trigger
-        running = asyncio.create_task(anext(trigger.run()))
+        running = asyncio.create_task(first_event(trigger))
         while requests_so_far(sandbox) < 60:
             await asyncio.sleep(0.002)
         running.cancel()
