@@ -59,6 +59,6 @@ with DAG("hears_of_any", schedule=[ANY_CAMPAIGN], start_date=datetime(2024, 1, 1
 
     @task
     def read_counts_of_any(triggering_asset_events: Any = None) -> list[Any]:
-        return [event.extra for events in triggering_asset_events.values() for event in events]
+        return [event.extra for event in triggering_asset_events[ANY_CAMPAIGN]]
 
     read_counts_of_any()
