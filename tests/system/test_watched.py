@@ -33,6 +33,7 @@ def links(airflow: AirflowStack, dag_id: str, run_id: str, map_index: int = -1) 
 
 
 def events_of(airflow: AirflowStack, run_id: str) -> list[Row]:
+    """The asset events of one run. Airflow 3.3.2 answers 500 while a run that they have created waits to be started."""
     found = airflow.call("GET", f"/assets/events?source_run_id={quote(run_id)}")["asset_events"]
     assert isinstance(found, list)
     return found
@@ -41,13 +42,17 @@ def events_of(airflow: AirflowStack, run_id: str) -> list[Row]:
 def heard(airflow: AirflowStack, dag_id: str, task_id: str, run_id: str) -> list[Row]:
     """What the DAG downstream has read of the events of one run; waits for it."""
 
-    def runs_of_it() -> list[Row]:
-        events = events_of(airflow, run_id)
-        runs = [run for event in events for run in event["created_dagruns"] if run["dag_id"] == dag_id]
-        return runs if runs and all(run["state"] in ENDED for run in runs) else []
+    def heard_in() -> str | None:
+        for run in airflow.call("GET", f"/dags/{dag_id}/dagRuns")["dag_runs"]:
+            if run["state"] in ENDED:
+                where = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents"
+                events = airflow.call("GET", where)["asset_events"]
+                if run_id in {event["source_run_id"] for event in events}:
+                    return str(run["dag_run_id"])
+        return None
 
-    (run,) = wait_for(runs_of_it, f"{dag_id} has heard of {run_id}", within_s=60, every_s=0.3)
-    read = airflow.xcom(dag_id, run["run_id"], task_id, "return_value")
+    heard_in_run = wait_for(heard_in, f"{dag_id} has heard of {run_id}", within_s=60, every_s=0.3)
+    read = airflow.xcom(dag_id, heard_in_run, task_id, "return_value")
     assert isinstance(read, list)
     return read
 
@@ -79,11 +84,11 @@ def test_others_hear_of_a_campaign_that_is_cancelled(
     assert airflow.wait_for_run(dag_id, run_id) == "success"
     summary = airflow.xcom(dag_id, run_id, "cancel", "summary")
     assert summary["outcomes"]["cancelled"] == 30
-    assert len(events_of(airflow, run_id)) == 2
 
     # A DAG downstream
     assert heard(airflow, "hears_of_it", "read_counts", run_id) == [summary]
     assert heard(airflow, "hears_of_any", "read_counts_of_any", run_id) == [summary]
+    assert [event["extra"] for event in events_of(airflow, run_id)] == [summary, summary]
 
     # The link
     assert links(airflow, dag_id, run_id) == {"Report": f"{CONSOLE}{mode}/"}
