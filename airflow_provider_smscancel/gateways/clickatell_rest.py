@@ -105,6 +105,8 @@ class ClickatellRest(ClickatellGateway):
     def _url_of(self, message_id: str, id_type: IdType) -> str:
         if id_type is not IdType.MESSAGE_ID:
             raise ValueError("Clickatell's REST API knows messages by its own ids only: use its HTTP API")
+        if message_id.isascii() and message_id.isalnum():  # the usual id: there is nothing to quote
+            return self._message_url + message_id
         return self._message_url + quote(message_id, safe="", errors="replace")
 
     def read_stop(self, message_id: str, id_type: IdType, answer: Answer) -> Verdict:

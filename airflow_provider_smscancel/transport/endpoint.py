@@ -65,6 +65,7 @@ class Endpoint:
         self.origin = f"{parts.scheme}://{parts.netloc}".lower()
         self._prefixes = (f"{self.origin}/", f"{self.origin}?")
         self._longest = len(self.origin) + 1
+        self._checked: Mapping[str, str] | None = None
 
     def resolve(self, url: str) -> str:
         """Put a path that begins with a slash behind the base URL; return anything else as it is."""
@@ -89,12 +90,16 @@ class Endpoint:
         :raises ValueError: which names the header at fault, and no value.
         """
         self.check_url(request.url)
+        # Gateways keep one mapping for all their requests, and never change it.
+        if request.headers is self._checked:
+            return
         for name, value in request.headers.items():
             if not (value.isascii() and value.isprintable()):
                 raise ValueError(
                     f"The request's {name} header holds a character that HTTP does not allow there: "
                     "check the connection's login and password for line breaks and non-ASCII characters"
                 )
+        self._checked = request.headers
 
     def proxy(self) -> Proxy | None:
         """Return the proxy that the environment names for this service, by the rules of ``requests``."""

@@ -113,17 +113,13 @@ class Pacer:
     async def acquire(self) -> None:
         """Wait until one request may depart. Send it at once afterwards."""
         async with self._turn:
-            if not self._departed:
-                # The flow begins with the first request: there is nothing to make up for yet.
-                self._due = self._clock()
-            while True:
-                now = self._clock()
-                slot = self._slot(now)
-                if slot <= now:
-                    break
-                # Asked again after each wait: a pause may have come meanwhile, and sleeps end when they like.
-                await self._sleep(slot - now)
-            self._depart(slot, now)
+            # Asked again after each wait: a pause may have come meanwhile, and sleeps end when they like.
+            while (wait := self._depart_or_wait()) > 0:
+                await self._sleep(wait)
+
+    def try_acquire(self) -> bool:
+        """Do as :meth:`acquire` does if that takes no waiting and nobody waits already. Returns whether it did."""
+        return not self._turn.locked() and self._depart_or_wait() <= 0
 
     def slow_down(self, pause_s: float | None = None) -> None:
         """Heed the gateway's wish to slow down: pause the run, then go on at a lower rate that slowly rises.
@@ -147,8 +143,13 @@ class Pacer:
         quiet = self._clock() - max(self._lowered_at, self.paused_until)
         return min(1.0, self._lowered_share + RECOVERY_PER_S * max(0.0, quiet))
 
-    def _slot(self, now: float) -> float:
-        """Return the time from which the next request may depart."""
+    def _depart_or_wait(self) -> float:
+        """Note a departure if one is due, or return the seconds until one may be."""
+        now = self._clock()
+        departed = self._departed
+        if not departed:
+            # The flow begins with the first request: there is nothing to make up for yet.
+            self._due = now
         spacing = self._spacing / self._share()
         slot = max(
             self._due,
@@ -156,15 +157,14 @@ class Pacer:
             now - BURST_S,
             self.paused_until,
         )
-        if len(self._departed) == self._departed.maxlen:
-            slot = max(slot, self._departed[0] + self._window)
-        return slot
-
-    def _depart(self, slot: float, now: float) -> None:
-        spacing = self._spacing / self._share()
+        if len(departed) == departed.maxlen:
+            slot = max(slot, departed[0] + self._window)
+        if slot > now:
+            return slot - now
         if self._ramp_left:
             self._ramp_left -= 1
             spacing *= 1 + START_SLACK
         self._due = max(self._due, now - CATCH_UP_S, self.paused_until) + spacing
         self._last_slot = slot
-        self._departed.append(now)
+        departed.append(now)
+        return 0.0

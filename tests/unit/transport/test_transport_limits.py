@@ -96,6 +96,16 @@ def test_a_header_that_http_does_not_allow_is_named_without_its_value(client, va
     assert "s3cr" not in str(caught.value)
 
 
+def test_headers_are_checked_again_when_they_are_not_the_same_as_before():
+    endpoint = Endpoint("http://127.0.0.1:1")
+    fine, wrong = {"X-One": "1"}, {"X-One": "1\n"}
+    for headers in (fine, fine):
+        endpoint.check(Request("GET", "http://127.0.0.1:1/", headers))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="X-One header"):
+            endpoint.check(Request("GET", "http://127.0.0.1:1/", wrong))
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "gateway.invalid", "ftp://gateway.invalid", "https://", "https://s3cret@h", "https://h/?s3cret"],

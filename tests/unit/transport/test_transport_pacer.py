@@ -43,7 +43,8 @@ def departures(
     async def run() -> None:
         next_stall = world.now + stall_every
         for _ in range(count):
-            await pacer.acquire()
+            if not pacer.try_acquire():
+                await pacer.acquire()
             found.append(world.now)
             if world.now >= next_stall:
                 world.now += chance.random() * stall
@@ -237,6 +238,24 @@ def test_odd_pauses_are_survived(pause):
 
 
 # --- cancelling ---
+
+
+def test_who_does_not_wait_takes_no_departure_before_its_time_nor_from_one_who_waits():
+    async def run() -> None:
+        world, woken = World(), asyncio.Event()
+        pacer = Pacer(10, clock=world.clock, sleep=lambda _: woken.wait())
+        assert pacer.try_acquire()
+        assert not pacer.try_acquire()
+        waiter = asyncio.create_task(pacer.acquire())
+        await asyncio.sleep(0)
+        world.now += 1
+        assert not pacer.try_acquire()
+        woken.set()
+        await waiter
+        world.now += 1
+        assert pacer.try_acquire()
+
+    asyncio.run(run())
 
 
 def test_a_cancelled_waiter_takes_nothing_from_the_others():
