@@ -1,12 +1,12 @@
 # `make` lists the verbs. Each of them first makes .venv, or brings it up to date, where it needs one.
-# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox and to the demo.
+# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox, the demo and the benchmarks.
 
 PYTHON ?=
 ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format demo sandbox clean
+.PHONY: help prepare test lint unit format demo bench sandbox clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ format: prepare ## let ruff sort imports, mend what it can and format
 
 demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
 	@$(VENV_PYTHON) scripts/demo.py $(ARGS)
+
+bench: prepare ## measure what docs/performance.md says (ARGS="--only engine"; ARGS=--help)
+	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
 sandbox: prepare ## run both gateways on loopback (ARGS="--port 8100 --latency 0.05")
 	@$(VENV_PYTHON) -m airflow_provider_smscancel.sandbox $(ARGS)

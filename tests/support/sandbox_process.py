@@ -54,6 +54,11 @@ class SandboxProcess:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["ids"])
 
+    def set_faults(self, **settings: Any) -> None:
+        """Say what goes wrong from now on."""
+        answer = self._session.post(f"{self.url}/_sandbox/faults", json=settings, timeout=30)
+        assert answer.status_code == 200, answer.text
+
     def truth(self) -> dict[str, Row]:
         """Read the sandbox's own record, by id."""
         lines = self._session.get(f"{self.url}/_sandbox/messages", timeout=30).text.splitlines()
@@ -70,4 +75,10 @@ class SandboxProcess:
 
     def requests_so_far(self, gateway: str) -> int:
         """Say how many calls the gateway has answered."""
-        return int(self._session.get(f"{self.url}/_sandbox/requests", timeout=30).json()[gateway]["total"])
+        return int(self.traffic(gateway)["total"])
+
+    def traffic(self, gateway: str) -> Row:
+        """Read what the gateway was asked: ``total``, ``max_per_second`` and ``calls``."""
+        found = self._session.get(f"{self.url}/_sandbox/requests", timeout=30).json()[gateway]
+        assert isinstance(found, dict)
+        return found
