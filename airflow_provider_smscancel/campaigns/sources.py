@@ -124,7 +124,8 @@ def _items_of_text(text: str, field: str) -> Iterable[object]:
         )
     if text.startswith(("[", "(")):
         return _items_of_literal(text, field)
-    return text.replace(",", " ").split()
+    # Quotes come along when a person pastes ids out of a program or a table; no id has them.
+    return [word.strip("'\"") for word in text.replace(",", " ").split()]
 
 
 def _items_of_literal(text: str, field: str) -> list[object] | tuple[object, ...]:

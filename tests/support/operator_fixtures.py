@@ -74,10 +74,11 @@ def play(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Play:
         *,
         execute: Callable[[CancelMessageOperator, Row], Any] = CancelMessageOperator.execute,
         context: Row | None = None,
+        operator_class: type[CancelMessageOperator] = CancelMessageOperator,
         **parameters: Any,
     ) -> Played:
         parameters.setdefault("sms_conn_id", "sms")
-        operator = CancelMessageOperator(task_id="cancel", **parameters)
+        operator = operator_class(task_id="cancel", **parameters)
         ti = ti or FakeTask()
         told = Told(sandbox)
         monkeypatch.setattr(CancelMessageOperator, "log", told)

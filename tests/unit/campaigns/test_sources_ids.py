@@ -92,6 +92,7 @@ def test_an_item_that_rendered_to_none_is_not_asked_for(nothing):
         f"  \ufeff{ONE}\n{TWO}\r\n{THREE}\n",
         f"{ONE},{TWO}, {THREE},",
         f"{ONE} {TWO}\t{THREE}",
+        f"'{ONE}', \"{TWO}\",\n'{THREE}',  ",
     ],
 )
 def test_a_text_is_a_json_list_a_python_literal_or_separated_ids(text):
