@@ -1,29 +1,30 @@
 """The kill switch: stops a campaign from Airflow's own trigger form.
 
-Trigger this DAG, fill in the form, and read the task ``cancel`` (its XCom ``summary`` has the counts). A run in which a
-single message was not stopped is a failed run.
+1. Press **Trigger**, and fill in the form.
+2. Unless *Cancel at once* is on, the run counts the messages, asks the gateway about a few of them, and waits for somebody's
+   approval: **Required Actions**.
+3. Then it cancels. Open task **summary**: how many were stopped, how many were not and why, and where the list is.
 
-Unless "Cancel at once" is on, the run first asks the gateway where the messages are (task ``look``) and then waits for
-somebody's approval. Airflow before 3.1 has no approvals: there it goes on after looking, and says so in the log.
+**Green: every message is stopped.** Red: not all of them, or none; task *summary* says which.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, AirflowException, Param, task
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Param, task
 
+from airflow_provider_smscancel.campaigns.telling import tell_ending
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+from airflow_provider_smscancel.operators.look_at_campaign import LookAtCampaignOperator
 
 try:
-    from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
-except (
-    ImportError,
-    AirflowException,
-):  # Airflow before 3.1: the module is missing, or says that it needs 3.1
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+except (ImportError, AirflowException):  # Airflow before 3.1: it is missing, or says that it needs 3.1
     ApprovalOperator = None
+
+log = logging.getLogger(__name__)
 
 # [START howto_operator_cancel_campaign]
 CAMPAIGN = {
@@ -33,9 +34,29 @@ CAMPAIGN = {
     "campaign": "{{ params.campaign or '' }}",
 }
 
+APPROVAL = """{{ ti.xcom_pull(task_ids='look', key='text') }}
+
+**Approve** cancels all of them; that can not be undone. **Reject** cancels nothing. Without an answer within
+{{ params.approve_within_minutes }} min, nothing is cancelled either.
+"""
+
+
+def keep_error(context: dict) -> None:
+    """Keep what a task failed with, for the summary."""
+    context["ti"].xcom_push(key="error", value=str(context.get("exception") or "no reason given"))
+
+
+def limit_approval(context: dict) -> None:
+    """Take the time limit from the form, since the operator has no template for it."""
+    limit = timedelta(minutes=context["params"]["approve_within_minutes"])
+    # The standard provider that came with Airflow 3.1 takes it under another name.
+    newer = hasattr(context["task"], "response_timeout")
+    setattr(context["task"], "response_timeout" if newer else "execution_timeout", limit)
+
+
 with DAG(
     dag_id="cancel_campaign",
-    description="Stop an SMS campaign now: trigger with the ids or a manifest.",
+    description="Stop an SMS campaign now: press Trigger, and fill in the form.",
     doc_md=__doc__,
     schedule=None,
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
@@ -49,6 +70,7 @@ with DAG(
         "weight_rule": "absolute",
         "retries": 3,
         "retry_delay": timedelta(seconds=10),
+        "on_failure_callback": keep_error,
     },
     params={
         "connection": Param(
@@ -56,40 +78,44 @@ with DAG(
             type="string",
             minLength=1,
             title="Connection",
-            description="The connection of the gateway that the campaign was scheduled through, for example "
-            "`clickatell_default` or `esendex_default` (Admin, Connections).",
+            description="The id of the connection that the campaign was scheduled through, such as clickatell_default or "
+            "esendex_default. All are listed under Admin, Connections.",
         ),
         "message_ids": Param(
             "",
             type=["null", "string"],
             format="multiline",
             title="Message ids",
-            description="The ids that the gateway gave out, one per line. Leave empty if there is a manifest.",
+            description="The ids that the gateway gave out, one per line. A pasted list with commas or quotes is understood "
+            "too. Leave it empty if you have a file.",
         ),
         "manifest": Param(
             "",
             type=["null", "string"],
             title="Manifest",
-            description="Instead of ids: an absolute path or URL of a .csv or .jsonl file (also .gz) with a column "
-            "`message_id`, and `scheduled_at` if there is one: the most urgent are stopped first.",
+            description="Instead of ids, a file that Airflow's workers can read: an absolute path, or a URL such as "
+            "s3://aws_default@bucket/campaign.csv. CSV, JSON Lines or Parquet, with a column message_id; with a column "
+            "scheduled_at as well, the most urgent messages are stopped first.",
         ),
         "campaign": Param(
             "",
             type=["null", "string"],
             title="Campaign",
-            description="A name for logs and the summary.",
-        ),
-        "dry_run": Param(
-            False,
-            type="boolean",
-            title="Dry run",
-            description="Only ask where each message is. Nothing is cancelled.",
+            description="Any name. It is shown in the approval, the logs and the summary.",
         ),
         "cancel_at_once": Param(
             False,
             type="boolean",
             title="Cancel at once",
-            description="Do not look first, do not wait for an approval.",
+            description="On when minutes count: cancels without looking first, and asks nobody for an approval.",
+        ),
+        "approve_within_minutes": Param(
+            15,
+            type="integer",
+            minimum=1,
+            maximum=1440,
+            title="Approve within (minutes)",
+            description="If nobody has approved by then, the run fails and nothing is cancelled.",
         ),
     },
 ) as dag:
@@ -97,43 +123,53 @@ with DAG(
     @task.branch
     def how(params: dict | None = None) -> str:
         """Choose whether to look first."""
-        params = params or {}
-        if params["cancel_at_once"] or params["dry_run"]:
+        if params and params["cancel_at_once"]:
             return "cancel"
         if ApprovalOperator is None:
-            logging.getLogger(__name__).warning(
-                "This Airflow has no approvals (3.1 has): the campaign is cancelled after looking."
-            )
+            log.warning("This Airflow has no approvals (3.1 has): the campaign is cancelled after looking.")
         return "look"
 
-    look = CancelMessageOperator(task_id="look", dry_run=True, **CAMPAIGN)
+    # Whoever triggered this is watching: a mistake in the form is told at once, not after three more tries.
+    look = LookAtCampaignOperator(task_id="look", retries=0, **CAMPAIGN)
 
-    cancel = CancelMessageOperator(
-        task_id="cancel",
-        dry_run="{{ params.dry_run }}",
-        # Either this task was chosen at once, or looking (and the approval) succeeded.
-        trigger_rule="none_failed_min_one_success",
-        **CAMPAIGN,
-    )
+    # Either this task was chosen at once, or looking (and the approval) succeeded.
+    cancel = CancelMessageOperator(task_id="cancel", trigger_rule="none_failed_min_one_success", **CAMPAIGN)
+
+    @task(trigger_rule="all_done", retries=0)
+    def summary(ti=None) -> list[str]:
+        """Say what came of it, and fail unless task cancel succeeded: the last task decides whether the run is red."""
+        counts = ti.xcom_pull(task_ids="cancel", key="summary")
+        succeeded = ti.xcom_pull(task_ids="cancel") is not None  # a task that fails leaves no return value
+        errors = {
+            name: ti.xcom_pull(task_ids=name, key="error") for name in ("how", "look", "approve", "cancel")
+        }
+        if counts:
+            lines = tell_ending(counts, ti.xcom_pull(task_ids="cancel", key="not_stopped"))
+        elif any(error for name, error in errors.items() if name != "cancel"):
+            lines = ["NOTHING WAS CANCELLED."]
+        else:
+            lines = ["NO COUNTS: task cancel did not get as far as that."]
+        lines += [f"Task {name} failed: {error}" for name, error in errors.items() if error]
+        for line in lines:
+            log.info(line)
+        if not succeeded:
+            raise AirflowFailException(lines[0])
+        return lines
 
     chosen = how()
     chosen >> [look, cancel]
     if ApprovalOperator is None:
         look >> cancel
     else:
-        # An approval that nobody gives must end as a failed run, not as one that waits for ever. Older versions of the
-        # standard provider take the limit under another name.
-        newer = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
-        limit = {"response_timeout" if newer else "execution_timeout": timedelta(minutes=15)}
         approve = ApprovalOperator(
             task_id="approve",
-            subject="Cancel the campaign {{ params.campaign or '(no name)' }}?",
-            body="The gateway says about its messages:\n\n"
-            "{% set found = ti.xcom_pull(task_ids='look', key='summary') %}"
-            "{% for state, count in found['states'].items() %}- {{ state }}: {{ count }}\n{% endfor %}\n"
-            "Approve to cancel all {{ found['total'] }} of them. A rejection ends the run and cancels nothing.",
+            subject="Cancel {{ 'campaign ' ~ params.campaign if params.campaign else 'this campaign' }}?",
+            body=APPROVAL,
+            # A run that cancels nothing must not look like one that did: a rejection is a failure here.
+            fail_on_reject=True,
             retries=0,
-            **limit,
+            pre_execute=limit_approval,
         )
         look >> approve >> cancel
+    cancel >> summary()
 # [END howto_operator_cancel_campaign]

@@ -19,7 +19,7 @@ import requests
 from sqlalchemy import create_engine, text
 from support.in_airflow import run
 from support.object_store import BUCKET, ObjectStore
-from support.operating import Seed, states, truth
+from support.operating import Seed, requests_so_far, states, truth
 from support.postgres import postgres
 
 from airflow_provider_smscancel._airflow import ObjectStoragePath
@@ -70,6 +70,91 @@ def write_manifest(path: Path, ids: list[str]) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([["message_id"], *([message_id] for message_id in ids)])
     return path
+
+
+# -- cancel_campaign: what follows an approval is tested in tests/browser ------------------------------------------------
+
+
+def kill_switch(example: Callable[..., DAG], **conf: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    return run(example("cancel_campaign"), {"connection": "sms", **conf})
+
+
+def test_the_kill_switch_cancels_at_once_without_looking_or_asking(
+    example: Callable[..., DAG], sandbox: SandboxServer, seed: Seed
+) -> None:
+    ids = seed(20)
+    summaries, ended = kill_switch(example, message_ids="\n".join(ids), cancel_at_once=True)
+    assert ended == {
+        "how": "success",
+        "look": "skipped",
+        "approve": "skipped",
+        "cancel": "success",
+        "summary": "success",
+    }
+    assert summaries["cancel"]["outcomes"]["cancelled"] == 20
+    assert states(sandbox, ids) == {"cancelled": 20}
+
+
+def test_the_kill_switch_with_one_message_too_late_is_a_failed_run(
+    example: Callable[..., DAG], seed: Seed
+) -> None:
+    ids = [*seed(3), *seed(1, state="sent")]
+    summaries, ended = kill_switch(example, message_ids="\n".join(ids), cancel_at_once=True)
+    assert (ended["cancel"], ended["summary"]) == ("failed", "failed")
+    assert summaries["cancel"]["outcomes"]["too_late"] == 1
+
+
+@pytest.mark.parametrize("cancel_at_once", [False, True])
+@pytest.mark.parametrize(
+    "conf",
+    [
+        pytest.param({}, id="nothing given"),
+        pytest.param({"message_ids": " \n ", "manifest": " "}, id="blanks"),
+        pytest.param({"message_ids": "a1", "manifest": "/campaign.csv"}, id="ids and a manifest"),
+        pytest.param({"message_ids": "a1", "connection": "unheard_of"}, id="an unknown connection"),
+        pytest.param({"message_ids": "a1", "connection": "of_a_database"}, id="a connection of another type"),
+        pytest.param({"message_ids": "+447700900000\na.b"}, id="malformed ids"),
+        pytest.param({"manifest": "campaign.csv"}, id="a relative path"),
+        pytest.param({"manifest": "/not/there.csv"}, id="a file that is not there"),
+    ],
+)
+def test_a_mistake_in_the_form_of_the_kill_switch_is_a_failed_run_that_sends_nothing(
+    conf: dict[str, Any],
+    cancel_at_once: bool,
+    example: Callable[..., DAG],
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OF_A_DATABASE", "sqlite:///x")
+    before = requests_so_far(sandbox)
+    summaries, ended = kill_switch(example, **conf, cancel_at_once=cancel_at_once)
+    assert ended["cancel" if cancel_at_once else "look"] == "failed"
+    assert ended["cancel"] in ("failed", "upstream_failed")
+    assert ended["summary"] == "failed"
+    assert summaries == {}
+    assert requests_so_far(sandbox) == before
+
+
+def test_the_kill_switch_understands_ids_as_people_paste_them(
+    example: Callable[..., DAG], sandbox: SandboxServer, seed: Seed
+) -> None:
+    ids = seed(4)
+    pasted = f"  '{ids[0]}', \"{ids[1]}\",\r\n{ids[2]}  ,\n\n{ids[3]},  \n"
+    summaries, _ = kill_switch(example, message_ids=pasted, cancel_at_once=True)
+    assert summaries["cancel"]["outcomes"]["cancelled"] == summaries["cancel"]["total"] == 4
+    assert states(sandbox, ids) == {"cancelled": 4}
+
+
+def test_where_airflow_has_no_approvals_the_kill_switch_cancels_after_looking(
+    example: Callable[..., DAG], sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.providers.standard.operators.hitl", None)
+    ids = seed(3)
+    summaries, ended = kill_switch(example, message_ids="\n".join(ids))
+    assert set(ended) == {"how", "look", "cancel", "summary"}
+    assert set(ended.values()) == {"success"}
+    assert summaries["look"]["states"]["pending"] == 3
+    assert states(sandbox, ids) == {"cancelled": 3}
 
 
 # -- cancel_large_campaign ----------------------------------------------------------------------------------------------
