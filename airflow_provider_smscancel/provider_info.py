@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PACKAGE = "airflow-provider-smscancel"
 
+PORT_PLACEHOLDER = "443: without a port, Airflow 3.3.1 and 3.3.2 can not test it"
+"""Their Test button answers "Bad Request" to a connection without a port, whatever its type."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExtraField:
@@ -158,13 +161,14 @@ CLICKATELL = ConnectionType(
     hidden_fields=("schema",),
     relabeling={
         "host": "Base URL",
-        "login": "API username (HTTP API only)",
-        "password": "Auth token (REST) or API password",
+        "login": "API username",
+        "password": "Auth token or password",
     },
     placeholders={
-        "host": "https://api.clickatell.com",
-        "port": "443",
-        "login": "leave empty for REST",
+        "host": "leave empty for https://api.clickatell.com",
+        "port": PORT_PLACEHOLDER,
+        "login": "HTTP API only; leave it empty for REST",
+        "password": "REST: the auth token; HTTP API: the API password",
     },
     id_shape="[0-9A-Fa-f]{32}",
 )
@@ -190,8 +194,8 @@ ESENDEX = ConnectionType(
     hidden_fields=("schema", "login"),
     relabeling={"host": "Base URL", "password": "Licence key"},
     placeholders={
-        "host": "https://messaging.esendex.us",
-        "port": "443",
+        "host": "leave empty for https://messaging.esendex.us",
+        "port": PORT_PLACEHOLDER,
         "password": "not needed to cancel; needed to send and to test",
     },
     id_shape="[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
@@ -225,7 +229,10 @@ def provider_info(version: str) -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "SMS campaign cancellation",
-                "python-modules": ["airflow_provider_smscancel.operators.cancel_message"],
+                "python-modules": [
+                    "airflow_provider_smscancel.operators.cancel_message",
+                    "airflow_provider_smscancel.operators.look_at_campaign",
+                ],
             }
         ],
         "triggers": [
