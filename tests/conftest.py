@@ -11,3 +11,6 @@ _HOME = tempfile.mkdtemp(prefix="smscancel-tests-airflow-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+# Loaded after the above: it imports what imports Airflow.
+pytest_plugins = ("support.airflow_fixtures",)

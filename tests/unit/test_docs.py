@@ -100,6 +100,12 @@ def test_every_gateway_has_a_page() -> None:
     assert {f"{name}.md" for name in CONNECTION_TYPES} <= {path.name for path in DOCS.glob("*.md")}
 
 
+def test_every_picture_is_shown_somewhere_and_is_small() -> None:
+    shown = {(path.parent / target).resolve() for path, target in links() if target.endswith(".png")}
+    assert set((DOCS / "pictures").iterdir()) == shown
+    assert [picture.name for picture in shown if picture.stat().st_size > 150_000] == []
+
+
 # -- what is in tables --------------------------------------------------------------------------------------------------
 
 
