@@ -6,7 +6,7 @@ ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format demo bench sandbox clean
+.PHONY: help prepare test lint unit format demo bench sandbox pictures clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ bench: prepare ## measure what docs/performance.md says (ARGS="--only engine"; A
 
 sandbox: prepare ## run both gateways on loopback (ARGS="--port 8100 --latency 0.05")
 	@$(VENV_PYTHON) -m airflow_provider_smscancel.sandbox $(ARGS)
+
+pictures: prepare ## take the pictures of the docs anew, from a real Airflow in a real browser
+	@$(VENV_PYTHON) scripts/take_pictures.py $(ARGS)
 
 clean: ## remove .venv, caches and built files: the state of a fresh clone
 	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
