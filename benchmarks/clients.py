@@ -66,8 +66,8 @@ def message_ids(count: int, series: str = "measured") -> list[str]:
 
 def make_service(order: Order) -> Any:
     """Put together what a hook makes of a connection."""
-    from airflow_provider_smscancel.campaigns.engine import Limits
     from airflow_provider_smscancel.campaigns.job import Service
+    from airflow_provider_smscancel.campaigns.run import Limits
     from airflow_provider_smscancel.gateways.clickatell_rest import ClickatellRest
     from airflow_provider_smscancel.transport.aio import AsyncTransport
 
@@ -90,7 +90,7 @@ def make_campaign(service: Any, messages: Sequence[Any]) -> Any:
 
 def make_job(service: Any, campaign: Any, report: Path, try_number: int = 1) -> Any:
     """Put a job together as the operator does, with a report."""
-    from airflow_provider_smscancel.campaigns.job import CancelJob
+    from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
     from airflow_provider_smscancel.campaigns.journal import Identity, Journal
 
     journal = Journal(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from support.sandbox_process import SandboxProcess
 
-from airflow_provider_smscancel.campaigns.engine import Limits
 from airflow_provider_smscancel.campaigns.job import Service
+from airflow_provider_smscancel.campaigns.run import Limits
 from airflow_provider_smscancel.gateways.base import Gateway
 from airflow_provider_smscancel.gateways.clickatell_http import ClickatellHttp
 from airflow_provider_smscancel.gateways.clickatell_rest import ClickatellRest

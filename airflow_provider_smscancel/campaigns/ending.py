@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.outcome import Outcome
+from airflow_provider_smscancel.campaigns.run import RunEnd
 
 
 @dataclass(frozen=True, slots=True)

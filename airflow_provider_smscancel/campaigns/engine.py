@@ -6,16 +6,15 @@ Concurrently, the most urgent first, and never faster than the configured pace.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_smscancel.campaigns.account import ask_about_account
 from airflow_provider_smscancel.campaigns.doubt import Doubt
+from airflow_provider_smscancel.campaigns.gateway_clock import CLOCK_TOLERANCE_S, GatewayClock
 from airflow_provider_smscancel.campaigns.health import (
     FIRST_PROBE_AFTER_S,
     PROBE_EVERY_S,
@@ -26,6 +25,7 @@ from airflow_provider_smscancel.campaigns.health import (
 from airflow_provider_smscancel.campaigns.order import Job, WorkQueue
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.retry_budget import RetryBudget
+from airflow_provider_smscancel.campaigns.run import Limits, RunEnd, RunStats, SettledMessage, Transport
 from airflow_provider_smscancel.campaigns.sessions import AccountRefused, SessionKeeper
 from airflow_provider_smscancel.campaigns.settlement import Again, Case, Settled, Verb
 from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, Request, Verdict
@@ -47,77 +47,10 @@ GRACE_S = 2.0
 SECOND_ROUND_AFTER_S = 1.0
 STRAY_REFUSALS = 5
 """How often one message may meet a refusal of an account that is in order, before it is left open."""
-ACCOUNT_CHECKS = 3
-CLOCK_TOLERANCE_S = 30.0
-ABSURD_SKEW_S = 10 * 366 * 86_400.0
-"""A gateway's clock that is off by more is no clock to go by."""
-CLOCK_CHECK_EVERY_S = 1.0
 FLUSH_EVERY_S = 0.05
 FLUSH_AT = 500
 PROBER = -1
 """The slot of the one who probes a gateway that is down; workers count from 0."""
-
-
-class RunEnd(enum.StrEnum):
-    """Why a run ended."""
-
-    COMPLETE = "complete"
-    STOPPED = "stopped"
-    """Somebody told it to stop: a kill, or a reader that left."""
-    DEADLINE = "deadline"
-    GATEWAY_DOWN = "gateway_down"
-    ACCOUNT_REFUSED = "account_refused"
-    CRASHED = "crashed"
-
-
-class SettledMessage(NamedTuple):
-    """One message that is settled, on its way out of the engine."""
-
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs
-    settled: Settled
-    attempts: int
-    finished_at: float
-    """Seconds since 1970, by this machine's clock."""
-
-
-class Transport(Protocol):
-    """How a request gets there and back."""
-
-    async def send(self, request: Request) -> Answer:
-        """Send one request. Raises :class:`TransportFailure` when there is no answer."""
-
-
-@dataclass(slots=True)
-class RunStats:
-    """What a run has done so far.
-
-    Read from another thread: single fields are consistent, the whole may lag by a moment.
-    """
-
-    requests: int = 0
-    finished: int = 0
-    """Requests that have ended, with an answer or without."""
-    waited_s: float = 0.0
-    """How long those took, all together."""
-    repeats: int = 0
-    throttled: int = 0
-    account_refusal: Verdict | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How fast, and how long.
-
-    :param requests_per_second: the pace that is never exceeded.
-    :param max_concurrency: how many requests may be under way.
-    :param give_up_after_s: how long the gateway may be down, in seconds.
-    :param deadline_s: how many seconds the run may take from its start, or ``None``.
-    """
-
-    requests_per_second: float
-    max_concurrency: int
-    give_up_after_s: float = 600.0
-    deadline_s: float | None = None
 
 
 class Engine:
@@ -160,8 +93,6 @@ class Engine:
         self._settled = bytearray(len(campaign))
         self._cases: dict[int, Case] = {}
         self._health = Health(limits.give_up_after_s)
-        self._skew_s = 0.0
-        self._clock_checked_at = float("-inf")
         self._in_flight: dict[int, Job] = {}
         self._parked: list[int] = []
         self._second_round = False
@@ -196,6 +127,7 @@ class Engine:
         """
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._clock = GatewayClock(self._wall, self._loop.time)
         self._budget = RetryBudget(self._limits.requests_per_second, self._loop, self._push_later)
         self._pacer = Pacer(self._limits.requests_per_second, clock=self._loop.time, sleep=asyncio.sleep)
         self._sessions = SessionKeeper(self._gateway, self._paced_send, self._loop.time)
@@ -324,7 +256,7 @@ class Engine:
             and self._sessions.ready
             and self._pacer.try_acquire()
         ):
-            return self._queue.pop(self._now(), self._doubtful_s())
+            return self._queue.pop(self._clock.now(), self._doubtful_s())
         return None
 
     async def _next_job(self) -> Job | None:
@@ -343,7 +275,7 @@ class Engine:
         else:
             await self._pacer.acquire()
             if self._end is None and self._gate.is_set() and self._sessions.ready:
-                return self._queue.pop(self._now(), self._doubtful_s())
+                return self._queue.pop(self._clock.now(), self._doubtful_s())
         return None
 
     def _doubtful_s(self) -> float:
@@ -399,7 +331,8 @@ class Engine:
                 verdict = self._gateway.read_stop(message_id, id_type, answer)
             else:
                 verdict = self._gateway.read_status(message_id, id_type, answer)
-            self._note_clock(answer)
+            if self._clock.note(answer):
+                self._queue.clock_changed(self._clock.now())
             if session is not None and verdict.finding is not Finding.SESSION:
                 self._sessions.works()
             self._on_verdict(job, verdict, session)
@@ -431,7 +364,7 @@ class Engine:
             self._settle(job.index, Settled(Outcome.CANCELLED, verdict.code, verdict.detail), 1)
             return
         if finding is Finding.SENT:
-            self._doubt.note_gone(self._campaign.due[job.index] - self._now())
+            self._doubt.note_gone(self._campaign.due[job.index] - self._clock.now())
         if finding is Finding.BUSY or verdict.http_status == 503:
             self._slow_down(verdict)
         if finding is Finding.ACCOUNT and not (job.full and self._gateway.has_full_status):
@@ -522,7 +455,7 @@ class Engine:
             self._push(index, again)
 
     def _push(self, index: int, again: Again) -> None:
-        self._queue.push(index, again, self._now(), self._pacer.rate)
+        self._queue.push(index, again, self._clock.now(), self._pacer.rate)
         self._wake()
 
     # -- the gateway's health ---------------------------------------------------------------------------
@@ -554,7 +487,7 @@ class Engine:
             if not self._health.down:
                 return
             if self._health.patience_left(self._loop.time()) <= 0 or (
-                probed and self._now() > self._queue.last_due
+                probed and self._clock.now() > self._queue.last_due
             ):
                 log.error(
                     "%s has given no answer for %.0f s: giving up. %d messages are open.",
@@ -578,7 +511,7 @@ class Engine:
         # Stops and status queries take turns: answers to the one may be lost while the other works.
         self._probe_query = not self._probe_query
         job = (self._queue.pop_query() if self._probe_query else None) or self._queue.pop(
-            self._now(), self._doubtful_s()
+            self._clock.now(), self._doubtful_s()
         )
         if job is None:
             return False
@@ -595,7 +528,7 @@ class Engine:
                 self._open,
             )
             self.end(RunEnd.GATEWAY_DOWN)
-        now = datetime.fromtimestamp(self._now(), UTC)
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
         pause_s = retry_after_seconds(verdict.retry_after, now=now)
         # No longer than the run would wait for the gateway anyway: then it is asked once more, and given up.
         self._pacer.slow_down(pause_s if pause_s is None else max(0.0, min(pause_s, patience_s)))
@@ -617,7 +550,7 @@ class Engine:
             self._spawn(self._check_account())
 
     async def _check_account(self) -> None:
-        verdict = await self._account_verdict()
+        verdict = await ask_about_account(self._gateway, self._paced_send)
         if verdict is not None and verdict.finding is Finding.ACCOUNT:
             self.stats.account_refusal = verdict
             log.error("%s refuses the account: %s", self._gateway.label, verdict.detail)
@@ -634,23 +567,6 @@ class Engine:
                 self._settle(job.index, case.give_up(why), case.attempts)
         self._release("account")
 
-    async def _account_verdict(self) -> Verdict | None:
-        """Ask the balance call. ``None`` when its word can't be had: then nothing is confirmed."""
-        request = self._gateway.account_check()
-        if request is None:
-            return None
-        for attempt in range(ACCOUNT_CHECKS):
-            if attempt:
-                await asyncio.sleep(FIRST_PROBE_AFTER_S)
-            try:
-                verdict = self._gateway.read_account_check(await self._paced_send(request))
-            except TransportFailure as failure:
-                log.debug("The account could not be checked: %s", failure)
-                continue
-            if verdict.finding in (Finding.ACCEPTED, Finding.ACCOUNT):
-                return verdict
-        return None
-
     # -- small parts ------------------------------------------------------------------------------------
 
     def _hold(self, why: str) -> None:
@@ -661,31 +577,6 @@ class Engine:
         self._holds.discard(why)
         if not self._holds:
             self._gate.set()
-
-    def _now(self) -> float:
-        """Seconds since 1970 by the gateway's clock, as far as it differs notably from this machine's."""
-        return self._wall() + self._skew_s
-
-    def _note_clock(self, answer: Answer) -> None:
-        now = self._loop.time()
-        if now - self._clock_checked_at < CLOCK_CHECK_EVERY_S:
-            return
-        self._clock_checked_at = now
-        try:
-            theirs = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return
-        # An HTTP date is in GMT, also when its zone is missing.
-        skew_s = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)).timestamp() - self._wall()
-        if abs(skew_s) > ABSURD_SKEW_S:
-            return
-        skew_s = skew_s if abs(skew_s) > CLOCK_TOLERANCE_S else 0.0
-        if abs(skew_s - self._skew_s) > CLOCK_TOLERANCE_S:
-            log.warning(
-                "This machine's clock is %.0f s off the gateway's: the order goes by the gateway's.", skew_s
-            )
-            self._skew_s = skew_s
-            self._queue.clock_changed(self._now())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)

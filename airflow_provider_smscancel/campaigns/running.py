@@ -13,7 +13,8 @@ import threading
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from airflow_provider_smscancel.campaigns.engine import Engine, RunEnd, SettledMessage, Transport
+from airflow_provider_smscancel.campaigns.engine import Engine
+from airflow_provider_smscancel.campaigns.run import RunEnd, SettledMessage, Transport
 from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable
 from airflow_provider_smscancel.transport.failure import TransportFailure
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from airflow_provider_smscancel.campaigns.engine import RunEnd, SettledMessage
-from airflow_provider_smscancel.campaigns.job import Log, Service, SurveyJob
+from airflow_provider_smscancel.campaigns.job import Log, Service
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.order import too_late_by_forecast
+from airflow_provider_smscancel.campaigns.run import RunEnd, SettledMessage
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.gateways.base import MessageState
 from airflow_provider_smscancel.transport.pacer import departures_per_second
 

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from airflow_provider_smscancel.campaigns.engine import Engine, RunEnd, RunStats, SettledMessage
-from airflow_provider_smscancel.campaigns.job import Log, Service, cancel_result, rejected_results
+from airflow_provider_smscancel.campaigns.engine import Engine
+from airflow_provider_smscancel.campaigns.job import Log, Service
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
+from airflow_provider_smscancel.campaigns.results import cancel_result, rejected_results
+from airflow_provider_smscancel.campaigns.run import RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.settlement import StopCase
 from airflow_provider_smscancel.gateways.base import Verdict

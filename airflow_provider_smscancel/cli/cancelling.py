@@ -7,7 +7,8 @@ import argparse
 from rich.table import Table
 
 from airflow_provider_smscancel._airflow import AirflowException
-from airflow_provider_smscancel.campaigns.job import CancelJob, duration
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
+from airflow_provider_smscancel.campaigns.job import duration
 from airflow_provider_smscancel.campaigns.outcome import OPEN
 from airflow_provider_smscancel.cli.asking import agreed, need_terminal
 from airflow_provider_smscancel.cli.errors import FAILED, WRONG, CommandError, nothing_sent

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_provider_smscancel._airflow import conf
-from airflow_provider_smscancel.campaigns.job import CancelJob, Service, SurveyJob
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
+from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.journal import next_try, owner_of
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult
 from airflow_provider_smscancel.campaigns.sources import SourceError, add_ids, check_list
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.cli.screen import Screen
 from airflow_provider_smscancel.gateways.base import IdType, MessageStatus
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook

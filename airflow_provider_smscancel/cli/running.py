@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_smscancel.campaigns.engine import RunEnd
-from airflow_provider_smscancel.campaigns.job import CancelJob, Job
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
+from airflow_provider_smscancel.campaigns.job import Job
+from airflow_provider_smscancel.campaigns.run import RunEnd
 from airflow_provider_smscancel.cli.screen import Screen
 from airflow_provider_smscancel.cli.signals import ending_on_signals
 from airflow_provider_smscancel.exceptions import SmsGatewayError

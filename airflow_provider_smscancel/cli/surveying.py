@@ -6,8 +6,8 @@ import argparse
 
 from rich.table import Table
 
-from airflow_provider_smscancel.campaigns.engine import RunEnd
-from airflow_provider_smscancel.campaigns.job import SurveyJob
+from airflow_provider_smscancel.campaigns.run import RunEnd
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.cli.errors import FAILED, WRONG, nothing_sent
 from airflow_provider_smscancel.cli.making import make_survey_job
 from airflow_provider_smscancel.cli.running import run

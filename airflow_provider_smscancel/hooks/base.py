@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_smscancel._airflow import BaseHook, mask_secret
 from airflow_provider_smscancel.campaigns import CancelResult, MessageRef, MessageStatus, Outcome, SentMessage
-from airflow_provider_smscancel.campaigns.engine import Limits
 from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.run import Limits
 from airflow_provider_smscancel.campaigns.sessions import AccountRefused
 from airflow_provider_smscancel.campaigns.single import Caller
 from airflow_provider_smscancel.campaigns.stream import ResultStream

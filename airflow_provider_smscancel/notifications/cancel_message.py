@@ -12,7 +12,7 @@ from airflow_provider_smscancel.triggers.beginning import begun
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context
-    from airflow_provider_smscancel.campaigns.job import CancelJob
+    from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 
 
 class CancelMessageNotifier(BaseNotifier):

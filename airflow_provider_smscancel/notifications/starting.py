@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from airflow_provider_smscancel.campaigns.job import CancelJob
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.operators.campaign_source import (
     before_the_first_request,
     connected_hook,

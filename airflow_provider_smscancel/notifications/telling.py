@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.ending import Ending
-from airflow_provider_smscancel.campaigns.engine import RunEnd
-from airflow_provider_smscancel.campaigns.job import CancelJob, Log
+from airflow_provider_smscancel.campaigns.job import Log
 from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
+from airflow_provider_smscancel.campaigns.run import RunEnd
 from airflow_provider_smscancel.operators.judging import ENDS, counts_of
 from airflow_provider_smscancel.operators.parameters import FAIL_ON_DEFAULT
 

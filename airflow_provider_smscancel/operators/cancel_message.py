@@ -15,12 +15,14 @@ from airflow_provider_smscancel._airflow import (
     Stats,
     conf,
 )
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
 from airflow_provider_smscancel.campaigns.ending import Ending
-from airflow_provider_smscancel.campaigns.engine import RunEnd
-from airflow_provider_smscancel.campaigns.job import CancelJob, Job, SurveyJob
+from airflow_provider_smscancel.campaigns.job import Job
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
+from airflow_provider_smscancel.campaigns.run import RunEnd
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.links.report import ReportLink, push_report_link
 from airflow_provider_smscancel.operators.asset_events import empty_events, tell_outlets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from airflow_provider_smscancel.campaigns.job import CancelJob
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.kept_list import keep, lines_of
 from airflow_provider_smscancel.triggers.cancel_messages import CancelMessagesTrigger
 

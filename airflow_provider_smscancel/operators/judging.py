@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow_provider_smscancel._airflow import AirflowException, AirflowFailException
 from airflow_provider_smscancel.campaigns.ending import Ending
-from airflow_provider_smscancel.campaigns.engine import RunEnd
 from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
+from airflow_provider_smscancel.campaigns.run import RunEnd
 from airflow_provider_smscancel.campaigns.tally import said
 
 ENDS = {

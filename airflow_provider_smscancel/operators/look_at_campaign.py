@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_smscancel.campaigns.job import Job, SurveyJob
+from airflow_provider_smscancel.campaigns.job import Job
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.sampling import SampleJob
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.campaigns.telling import tell_sample
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asgiref.sync import sync_to_async
 
 if TYPE_CHECKING:
-    from airflow_provider_smscancel.campaigns.job import CancelJob
+    from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 
 
 async def begun(begin: Callable[[], CancelJob]) -> CancelJob:

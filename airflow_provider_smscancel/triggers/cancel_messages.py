@@ -10,7 +10,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_smscancel.triggers.beginning import begun
 
 if TYPE_CHECKING:
-    from airflow_provider_smscancel.campaigns.job import CancelJob
+    from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
     from airflow_provider_smscancel.operators.metrics import Meter
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 
+from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.folders import make_folder
-from airflow_provider_smscancel.campaigns.job import CancelJob, Log
+from airflow_provider_smscancel.campaigns.job import Log
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign

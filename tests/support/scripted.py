@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from airflow_provider_smscancel.campaigns.engine import (
-    Engine,
-    Limits,
-    RunEnd,
-    RunStats,
-    SettledMessage,
-)
+from airflow_provider_smscancel.campaigns.engine import Engine
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
+from airflow_provider_smscancel.campaigns.run import Limits, RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.settlement import StatusCase, StopCase, Verb
 from airflow_provider_smscancel.gateways.base import Answer, Gateway, IdType, Request
 from airflow_provider_smscancel.gateways.clickatell import ClickatellHttp, ClickatellRest

@@ -37,7 +37,8 @@ from support.scripted import (
     rest_says,
 )
 
-from airflow_provider_smscancel.campaigns.engine import Engine, Limits, RunEnd, RunStats, SettledMessage
+from airflow_provider_smscancel.campaigns.engine import Engine
+from airflow_provider_smscancel.campaigns.run import Limits, RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.settlement import StopCase, Verb
 from airflow_provider_smscancel.gateways.base import Answer, Finding, IdType, Request, Verdict
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest

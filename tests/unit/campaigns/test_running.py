@@ -11,7 +11,8 @@ import pytest
 from support.scripted import Call, ScriptedTransport, campaign_of, rest, rest_says
 
 from airflow_provider_smscancel.campaigns import engine
-from airflow_provider_smscancel.campaigns.engine import Engine, Limits, RunEnd, RunStats, SettledMessage
+from airflow_provider_smscancel.campaigns.engine import Engine
+from airflow_provider_smscancel.campaigns.run import Limits, RunEnd, RunStats, SettledMessage
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.settlement import StopCase
 from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable

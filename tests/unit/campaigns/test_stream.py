@@ -23,9 +23,9 @@ from support.scripted import (
 
 from airflow_provider_smscancel.campaigns import Outcome
 from airflow_provider_smscancel.campaigns import engine as engine_module
-from airflow_provider_smscancel.campaigns.engine import Limits
 from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.run import Limits
 from airflow_provider_smscancel.campaigns.stream import ResultStream
 from airflow_provider_smscancel.gateways.base import Answer
 

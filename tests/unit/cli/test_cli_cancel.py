@@ -10,7 +10,7 @@ import pytest
 from support.commands import Run
 from support.operating import Seed, final_outcomes, read_report, states
 
-from airflow_provider_smscancel.campaigns import job
+from airflow_provider_smscancel.campaigns import cancel_job
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
 
@@ -258,7 +258,7 @@ def test_without_a_report_every_id_that_is_not_stopped_goes_to_standard_error(ru
 def test_a_report_that_can_not_be_written_is_said_and_makes_the_exit_status_1(
     run: Run, seed: Seed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "LAST_PART_S", 0.2)
+    monkeypatch.setattr(cancel_job, "LAST_PART_S", 0.2)
     in_the_way = tmp_path / "report"
     in_the_way.write_text("a file where the folder should be")
     done = run(

@@ -493,7 +493,7 @@ def test_the_triggerers_loop_goes_on_while_the_list_is_read(
 def test_what_the_triggerer_imports_in_its_loop_is_light() -> None:
     heavy = (
         "aiohttp",
-        "airflow_provider_smscancel.campaigns.job",
+        "airflow_provider_smscancel.campaigns.cancel_job",
         "airflow_provider_smscancel.operators.cancel_message",
     )
     code = (

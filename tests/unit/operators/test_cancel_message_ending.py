@@ -17,7 +17,7 @@ from support.operating import FakeTask, Play, Seed, final_outcomes, read_report,
 from support.state_store import MemoryStore
 
 from airflow_provider_smscancel._airflow import AirflowException
-from airflow_provider_smscancel.campaigns import job, manifest_lines
+from airflow_provider_smscancel.campaigns import cancel_job, job, manifest_lines
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
 from airflow_provider_smscancel.operators import campaign_source
@@ -240,7 +240,7 @@ def test_a_store_that_refuses_does_not_hold_a_run_beyond_its_time_limit(
     tmp_path: Path, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taken").write_text("")
-    monkeypatch.setattr(job, "AFTER_DEADLINE_S", 2.0)
+    monkeypatch.setattr(cancel_job, "AFTER_DEADLINE_S", 2.0)
     started = time.monotonic()
     played = play(
         message_ids=seed(3),

@@ -11,7 +11,7 @@ import pytest
 import requests
 from support.operating import FakeTask, Play, Seed, final_outcomes, read_report, states
 
-from airflow_provider_smscancel.campaigns import job, journal
+from airflow_provider_smscancel.campaigns import cancel_job, journal
 from airflow_provider_smscancel.campaigns.journal import Journal, owner_of
 from airflow_provider_smscancel.sandbox import ESENDEX
 from airflow_provider_smscancel.sandbox.server import SandboxServer
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a store that refuses a second, not a minute."""
     monkeypatch.setattr(journal, "RETRY_AFTER_S", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(job, "LAST_PART_S", 1.0)
+    monkeypatch.setattr(cancel_job, "LAST_PART_S", 1.0)
 
 
 # -- what is written ----------------------------------------------------------------------------------------------------

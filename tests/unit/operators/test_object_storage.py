@@ -22,7 +22,7 @@ from support.object_store import BUCKET, ObjectStore, s3_server
 from support.operating import FakeTask, Play, Row, Seed, states
 
 from airflow_provider_smscancel._airflow import ObjectStoragePath
-from airflow_provider_smscancel.campaigns import job, journal, manifest_lines, split_manifest
+from airflow_provider_smscancel.campaigns import cancel_job, journal, manifest_lines, split_manifest
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
@@ -51,7 +51,7 @@ def folder_of(request: pytest.FixtureRequest) -> str:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a store that refuses a second, not a minute."""
     monkeypatch.setattr(journal, "RETRY_AFTER_S", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(job, "LAST_PART_S", 1.0)
+    monkeypatch.setattr(cancel_job, "LAST_PART_S", 1.0)
 
 
 def as_csv(ids: list[str]) -> bytes:
