@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     for name in given.only or MEASURES:
         say(f"== {name}")
+        started = time.monotonic()
         rows += _rows_of(name)
+        say(f"   {time.monotonic() - started:.0f} s")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     about = [
         *machine.described(),

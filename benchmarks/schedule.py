@@ -145,7 +145,7 @@ def _play(shape: str, count: int, seed: int) -> Saved:
         plan.write_text(json.dumps(leaves))
         with BareServer("--leaves", str(plan)) as server:
             limits = ("--concurrency", CONCURRENCY, "--rate", RATE)
-            client = Client("engine", server.url, "--messages", list_of_them, *limits)
+            client = Client("hook", server.url, "--messages", list_of_them, *limits)
             time.sleep(max(0.0, start - time.time()))
             client.begin()
             done = client.finish()

@@ -112,6 +112,7 @@ class Engine:
         self._alarm: asyncio.TimerHandle | None = None
         self._crash: BaseException | None = None
         self._never_asked: Settled | None = None
+        self._usual = Settled(Outcome.CANCELLED, None, "")
         self._finished = asyncio.Event()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -127,7 +128,7 @@ class Engine:
         """
         self._transport = transport
         self._loop = asyncio.get_running_loop()
-        self._clock = GatewayClock(self._wall, self._loop.time)
+        self._clock = GatewayClock(self._wall)
         self._budget = RetryBudget(self._limits.requests_per_second, self._loop, self._push_later)
         self._pacer = Pacer(self._limits.requests_per_second, clock=self._loop.time, sleep=asyncio.sleep)
         self._sessions = SessionKeeper(self._gateway, self._paced_send, self._loop.time)
@@ -320,18 +321,21 @@ class Engine:
             request = self._gateway.status(message_id, id_type, session, full=full)
         # Taken out only when all is noted: what a defect interrupts may have been acted upon.
         self._in_flight[slot] = job
-        sent_at = self._loop.time()
+        self.stats.requests += 1
+        begun = self._loop.time()
         try:
-            answer = await self._counted_send(request)
+            answer = await self._transport.send(request)
         except TransportFailure as error:
+            self._note_finished(begun)
             self._on_failure(job, error)
         else:
-            self._doubt.note_way(self._loop.time() - sent_at)
+            took_s = self._note_finished(begun)
+            self._doubt.note_way(took_s)
             if job.verb is Verb.STOP:
                 verdict = self._gateway.read_stop(message_id, id_type, answer)
             else:
                 verdict = self._gateway.read_status(message_id, id_type, answer)
-            if self._clock.note(answer):
+            if self._clock.note(answer, begun + took_s):
                 self._queue.clock_changed(self._clock.now())
             if session is not None and verdict.finding is not Finding.SESSION:
                 self._sessions.works()
@@ -351,8 +355,14 @@ class Engine:
         try:
             return await self._transport.send(request)
         finally:
-            self.stats.finished += 1
-            self.stats.waited_s += self._loop.time() - begun
+            self._note_finished(begun)
+
+    def _note_finished(self, begun: float) -> float:
+        """Count a request that is over. Returns how many seconds it took."""
+        took_s = self._loop.time() - begun
+        self.stats.finished += 1
+        self.stats.waited_s += took_s
+        return took_s
 
     # -- what an answer, or none, leads to --------------------------------------------------------------
 
@@ -361,7 +371,10 @@ class Engine:
         if finding is Finding.CANCELLED and job.verb is Verb.STOP and job.index not in self._cases:
             # What happens a million times: settled by the first answer.
             self._good_answer()
-            self._settle(job.index, Settled(Outcome.CANCELLED, verdict.code, verdict.detail), 1)
+            usual = self._usual
+            if usual.code != verdict.code or usual.detail != verdict.detail:
+                usual = self._usual = Settled(Outcome.CANCELLED, verdict.code, verdict.detail)
+            self._settle(job.index, usual, 1)
             return
         if finding is Finding.SENT:
             self._doubt.note_gone(self._campaign.due[job.index] - self._clock.now())

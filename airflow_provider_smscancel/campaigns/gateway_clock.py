@@ -21,12 +21,10 @@ class GatewayClock:
     """The clock of this machine, corrected once the gateway's proves to differ notably.
 
     :param wall: this machine's clock, seconds since 1970.
-    :param monotonic: seconds that never go back.
     """
 
-    def __init__(self, wall: Callable[[], float], monotonic: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self._monotonic = monotonic
         self._skew_s = 0.0
         self._checked_at = float("-inf")
 
@@ -34,9 +32,11 @@ class GatewayClock:
         """Tell the seconds since 1970 by the gateway's clock, as far as it differs notably from this machine's."""
         return self._wall() + self._skew_s
 
-    def note(self, answer: Answer) -> bool:
-        """Look at an answer's date, now and then. Returns whether the time has changed by it."""
-        now = self._monotonic()
+    def note(self, answer: Answer, now: float) -> bool:
+        """Look at an answer's date, now and then. Returns whether the time has changed by it.
+
+        :param now: seconds that never go back.
+        """
         if now - self._checked_at < CLOCK_CHECK_EVERY_S:
             return False
         self._checked_at = now

@@ -32,7 +32,9 @@ _CHATTY_LOGGERS = (
 """The loggers that write URLs or headers. A filter does not cover a logger's children, so each one is
 listed."""
 
-_quiet: ContextVar[bool] = ContextVar("smscancel_quiet_request_logging", default=False)
+QUIET: ContextVar[bool] = ContextVar("smscancel_quiet_request_logging", default=False)
+"""Whether the current thread or task sends a request of ours. Set it through :func:`quiet_request_logging`, or, where each
+call counts, directly."""
 
 
 def secret_forms(secret: str) -> list[str]:
@@ -67,7 +69,7 @@ class _QuietFilter(logging.Filter):
     """Drops records while the current thread or task sends a request of ours; leaves others' alone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not _quiet.get()
+        return not QUIET.get()
 
 
 _FILTER = _QuietFilter()
@@ -79,12 +81,12 @@ class _QuietRequestLogging:
     __slots__ = ("_token",)
 
     def __enter__(self) -> None:
-        self._token: Token[bool] = _quiet.set(True)
+        self._token: Token[bool] = QUIET.set(True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _quiet.reset(self._token)
+        QUIET.reset(self._token)
 
 
 def quiet_request_logging() -> AbstractContextManager[None]:

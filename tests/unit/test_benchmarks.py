@@ -172,7 +172,8 @@ def test_every_client_stops_every_message_at_the_bare_server(
     ids = message_ids(20, name)
     server.ask("reset")
     with ThreadPoolExecutor(1) as pool:  # a thread of its own, as some set its event loop
-        assert pool.submit(CLIENTS[name], Order(server.url, ids, 4, report=tmp_path)).result() == len(ids)
+        run = CLIENTS[name](Order(server.url, ids, 4, report=tmp_path))
+        assert pool.submit(run).result() == len(ids)
     assert set(server.ask("saved")) == set(ids)
     assert server.ask("stats")["requests"] == len(ids)
     if name == "job":
