@@ -1,10 +1,13 @@
-"""What Airflow's metrics are told of a run, through a stand-in for its ``Stats``."""
+"""What Airflow's metrics are told of a run: through a stand-in for its ``Stats``, and once with StatsD over a real socket."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
+import socket
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -12,13 +15,15 @@ from typing import Any
 
 import pytest
 from support.deferring import again, deferral, first_event, through_the_triggerer
-from support.operating import FakeTask, Play, Seed, requests_so_far
+from support.operating import FakeTask, Play, Seed, requests_so_far, states
 
 from airflow_provider_smscancel import _airflow
 from airflow_provider_smscancel.campaigns import job as jobs
 from airflow_provider_smscancel.operators import cancel_message
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
+
+TESTS = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow.*")
 
@@ -183,3 +188,65 @@ def test_what_is_left_open_by_a_task_that_is_ended_in_the_triggerer_is_counted(
     outcomes = {name: count for name, count in in_the_triggerer.counts.items() if "outcome" in name}
     assert set(outcomes) == {"smscancel.outcome.cancelled", "smscancel.outcome.not_attempted"}
     assert sum(outcomes.values()) == 400
+
+
+DAG_FILE = """
+from airflow.sdk import DAG
+from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+
+with DAG("metered"):
+    CancelMessageOperator(task_id="cancel", sms_conn_id="sms", message_ids={ids!r}, report_path={report!r})
+"""
+
+
+def test_a_worker_sends_the_metrics_of_a_task_to_statsd(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = seed(20)
+    (tmp_path / "metered.py").write_text(DAG_FILE.format(ids=ids, report=str(tmp_path / "report")))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
+        collector.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_HOST", "127.0.0.1")
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_PORT", str(collector.getsockname()[1]))
+        monkeypatch.setenv("AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED", "True")
+        # Airflow 3.3.2 tells a task's process where its metrics go in task_runner.main(), by stats.initialize() (and whoever
+        # imports airflow.sdk.serde does it too). A worker's task comes through main(); that of a dag.test() does not.
+        command = [sys.executable, "-m", "support.supervised", "metered.py", "metered", "cancel"]
+        done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        datagrams = received(collector)
+
+    assert states(sandbox, ids) == {"cancelled": 20}
+    assert not [line for line in datagrams if any(message_id in line for message_id in ids)]
+    counts, times = Counter[str](), set[str]()
+    for line in datagrams:
+        if "smscancel." in line:
+            name, _, value = line.partition(":")
+            number, kind = value.split("|")
+            if kind == "c":
+                counts[name] += int(number)
+            else:
+                assert kind == "ms"
+                times.add(name)
+    tags = "gateway=clickatell,conn_id=sms"
+    assert requests_so_far(sandbox) == 20
+    assert counts == {
+        f"airflow.smscancel.requests,{tags}": 20,
+        f"airflow.smscancel.outcome.cancelled,{tags}": 20,
+    }
+    assert times == {
+        f"airflow.smscancel.request_duration,{tags}",
+        f"airflow.smscancel.run_duration,{tags}",
+    }
+
+
+def received(collector: socket.socket) -> list[str]:
+    """Take what has arrived: on loopback, everything that a process sent before it ended."""
+    collector.setblocking(False)
+    datagrams = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            datagrams.append(collector.recv(65_536).decode())
+    return datagrams
