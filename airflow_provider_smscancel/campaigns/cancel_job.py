@@ -29,6 +29,8 @@ LAST_PART_IN_A_HURRY_S = 1.2
 AFTER_DEADLINE_S = 6.0
 """The same after the deadline: what sets one kills 10 s later, of which the engine's grace takes 2."""
 WRONG_ACCOUNT_AFTER = 200
+FORECAST_AGAIN_AFTER_S = 5.0
+"""When the pace is known well enough."""
 IDS_PER_LINE = 100
 
 
@@ -68,6 +70,7 @@ class CancelJob(Job):
         self._take_result = take_result
         self._first_answers: Counter[Outcome] = Counter()
         self._warned = False
+        self._forecast: int | None = None
 
     def prepare(self) -> None:
         """Take up what earlier tries have settled, and open the report. Sends nothing."""
@@ -109,6 +112,7 @@ class CancelJob(Job):
         rate = self.service.limits.requests_per_second
         pace = departures_per_second(rate)
         late = too_late_by_forecast(self.campaign.due, self.todo, now=time.time(), requests_per_second=pace)
+        self._forecast = late
         if late:
             self.log.warning(
                 "About %d will leave before their turn; raise `requests_per_second` (now %g) if the gateway allows more.",
@@ -167,6 +171,27 @@ class CancelJob(Job):
     def _meanwhile(self) -> None:
         if self.checkpoint is not None:
             self.checkpoint.save_now_and_then()
+        if self._forecast is not None and time.monotonic() - self._begun_at >= FORECAST_AGAIN_AFTER_S:
+            self._forecast_again(self._forecast)
+            self._forecast = None
+
+    def _forecast_again(self, before: int) -> None:
+        """Say it once when answers take so long that the pace is not what the rate promised."""
+        took_s = time.monotonic() - self._begun_at
+        pace = max(self.settled, 1) / took_s
+        limits = self.service.limits
+        if pace > 0.9 * departures_per_second(limits.requests_per_second):
+            return
+        begun_at = time.time() - took_s
+        late = too_late_by_forecast(self.campaign.due, self.todo, now=begun_at, requests_per_second=pace)
+        if late > before:
+            self.log.warning(
+                "At the pace so far (%.0f a second) about %d will leave before their turn; raise `max_concurrency` (now %d) if the "
+                "gateway allows more.",
+                pace,
+                late,
+                limits.max_concurrency,
+            )
 
     def _suspect_wrong_account(self, results: list[CancelResult]) -> None:
         if self._warned:

@@ -23,6 +23,11 @@ class Doubt:
         self._variation_s = 0.0
 
     @property
+    def answer_s(self) -> float:
+        """How many seconds an answer takes, smoothed; 0 before the first."""
+        return self._smoothed_s or 0.0
+
+    @property
     def seconds(self) -> float:
         """What leaves within so many seconds may be gone."""
         return self._way_s + self._early_s

@@ -86,7 +86,7 @@ class Engine:
         self._deliver = deliver
         self._first = first
         self._wall = wall
-        self._queue = WorkQueue(campaign.due, todo, first, requests_per_second=limits.requests_per_second)
+        self._queue = WorkQueue(campaign.due, todo, first)
         self._doubt = Doubt(gateway.sends_early_s + CLOCK_TOLERANCE_S)
         self._todo = todo
         self._open = len(todo)
@@ -257,7 +257,7 @@ class Engine:
             and self._sessions.ready
             and self._pacer.try_acquire()
         ):
-            return self._queue.pop(self._clock.now(), self._doubtful_s())
+            return self._pop()
         return None
 
     async def _next_job(self) -> Job | None:
@@ -276,14 +276,19 @@ class Engine:
         else:
             await self._pacer.acquire()
             if self._end is None and self._gate.is_set() and self._sessions.ready:
-                return self._queue.pop(self._clock.now(), self._doubtful_s())
+                return self._pop()
         return None
 
-    def _doubtful_s(self) -> float:
-        """Within how many seconds a message may have left before a request about it arrives."""
-        if self._first is not Verb.STOP:
-            return 0.0  # a question saves nobody, so none is in vain
-        return self._doubt.seconds
+    def _pop(self) -> Job | None:
+        # A question saves nobody, so none is in vain.
+        doubtful_s = self._doubt.seconds if self._first is Verb.STOP else 0.0
+        return self._queue.pop(self._clock.now(), doubtful_s, self._pace())
+
+    def _pace(self) -> float:
+        """How many requests a second can be made, by the pace that the gateway bears and by how long it takes to answer."""
+        answer_s = self._doubt.answer_s
+        pace = self._pacer.rate
+        return min(pace, self._limits.max_concurrency / answer_s) if answer_s else pace
 
     async def _wait_for_work(self) -> None:
         self._idle = self._loop.create_future()
@@ -376,7 +381,8 @@ class Engine:
                 usual = self._usual = Settled(Outcome.CANCELLED, verdict.code, verdict.detail)
             self._settle(job.index, usual, 1)
             return
-        if finding is Finding.SENT:
+        if finding is Finding.SENT or finding is Finding.NOT_STOPPED:
+            # "Not stopped" is a hint only, but one that comes in time: which statuses say it for sure is asked much later.
             self._doubt.note_gone(self._campaign.due[job.index] - self._clock.now())
         if finding is Finding.BUSY or verdict.http_status == 503:
             self._slow_down(verdict)
@@ -468,7 +474,7 @@ class Engine:
             self._push(index, again)
 
     def _push(self, index: int, again: Again) -> None:
-        self._queue.push(index, again, self._clock.now(), self._pacer.rate)
+        self._queue.push(index, again, self._clock.now(), self._pace())
         self._wake()
 
     # -- the gateway's health ---------------------------------------------------------------------------
@@ -523,9 +529,7 @@ class Engine:
             return False
         # Stops and status queries take turns: answers to the one may be lost while the other works.
         self._probe_query = not self._probe_query
-        job = (self._queue.pop_query() if self._probe_query else None) or self._queue.pop(
-            self._clock.now(), self._doubtful_s()
-        )
+        job = (self._queue.pop_query() if self._probe_query else None) or self._pop()
         if job is None:
             return False
         await self._exchange(PROBER, job)

@@ -45,7 +45,9 @@ class GatewayClock:
         except (ValueError, TypeError, IndexError, OverflowError):
             return False
         # An HTTP date is in GMT, also when its zone is missing.
-        skew_s = (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)).timestamp() - self._wall()
+        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)
+        # It tells whole seconds, cut off.
+        skew_s = theirs.timestamp() + 0.5 - self._wall()
         if abs(skew_s) > ABSURD_SKEW_S:
             return False
         skew_s = skew_s if abs(skew_s) > CLOCK_TOLERANCE_S else 0.0

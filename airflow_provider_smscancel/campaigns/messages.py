@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from typing import Protocol
+from uuid import UUID
 
 from airflow_provider_smscancel.campaigns.id_list import IdList
 from airflow_provider_smscancel.gateways.base import IdType
@@ -96,10 +97,12 @@ class Campaign:
 
         A row that names no message is kept as rejected; a date that can't be read counts as none.
 
-        :param message_id: should be a string.
+        :param message_id: should be a string, or a UUID.
         :param scheduled_at: a timezone-aware datetime, an ISO 8601 text with a zone, or nothing.
         :param position: where the row stands, for a person.
         """
+        if isinstance(message_id, UUID):  # as PostgreSQL's own type for Esendex's ids is read
+            message_id = str(message_id)
         if not isinstance(message_id, str):
             self.reject(position, _not_text(message_id))
             return

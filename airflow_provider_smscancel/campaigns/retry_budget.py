@@ -18,11 +18,17 @@ SHARE_BY_TIME = 0.1
 every message through in the end."""
 
 
+class Timer(Protocol):
+    """What an event loop gives for a call to come."""
+
+    def cancel(self) -> None: ...  # noqa: D102
+
+
 class Timers(Protocol):
     """What is needed of an event loop."""
 
     def time(self) -> float: ...  # noqa: D102
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...  # noqa: D102
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Timer: ...  # noqa: D102
 
 
 class RetryBudget:
@@ -46,7 +52,7 @@ class RetryBudget:
         self._left = self._most
         self._seen_at = timers.time()
         self._waiting: deque[tuple[int, Again]] = deque()
-        self._is_called = False
+        self._timer: Timer | None = None
 
     def earn(self) -> None:
         """Note an answer."""
@@ -62,6 +68,8 @@ class RetryBudget:
     def close(self) -> None:
         """Let nothing go any more: the run is over."""
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()  # or a loop that lives on would keep the whole run in memory until then
 
     def _pay(self) -> None:
         now = self._timers.time()
@@ -70,10 +78,9 @@ class RetryBudget:
         while self._waiting and self._left >= 1.0:
             self._left -= 1.0
             self._let_go(*self._waiting.popleft())
-        if self._waiting and not self._is_called:
-            self._is_called = True
-            self._timers.call_later((1.0 - self._left) / self._per_second, self._on_time)
+        if self._waiting and self._timer is None:
+            self._timer = self._timers.call_later((1.0 - self._left) / self._per_second, self._on_time)
 
     def _on_time(self) -> None:
-        self._is_called = False
+        self._timer = None
         self._pay()

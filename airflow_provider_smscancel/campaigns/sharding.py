@@ -31,7 +31,7 @@ class _AnyId:
         return None if message_id else "the id is empty"
 
     def canonical_id(self, message_id: str, id_type: IdType) -> str:
-        return message_id.lower() if _CASELESS.fullmatch(message_id) else message_id
+        return message_id  # whether the case of its letters counts is for the one who cancels to say
 
 
 def split_manifest(
@@ -93,7 +93,8 @@ def _open(path: str | PathLike[str] | Folder) -> Any:
 
 
 def _shard_of(message_id: str, shards: int) -> int:
-    key = _AnyId().canonical_id(message_id, IdType.MESSAGE_ID)
+    # Without regard to case where an id may be the same in another: so that duplicates fall together.
+    key = message_id.lower() if _CASELESS.fullmatch(message_id) else message_id
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest()) % shards
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_provider_smscancel._airflow import BaseHook
 from airflow_provider_smscancel.campaigns.messages import Campaign
-from airflow_provider_smscancel.campaigns.sources import SourceError
+from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError, is_no_value
 
 ROWS_AT_A_TIME = 10_000
 
@@ -60,4 +60,7 @@ def _add_rows(campaign: Campaign, columns: list[str], rows: Iterable[Sequence[An
     id_at = columns.index("message_id") if "message_id" in columns else 0
     date_at = columns.index("scheduled_at") if "scheduled_at" in columns else None
     for number, row in enumerate(rows, start=1):
-        campaign.add(row[id_at], None if date_at is None else row[date_at], f"row {number}")
+        if is_no_value(row[id_at]):
+            campaign.reject(f"row {number}", NOT_AN_ID)
+        else:
+            campaign.add(row[id_at], None if date_at is None else row[date_at], f"row {number}")

@@ -12,7 +12,8 @@ from support.browsing import chromium, open_page
 from support.require import require_program
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: as long as it is open, its event loop counts as running in the thread of all tests.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium(require_program("chromium")) as running:
         yield running

@@ -43,10 +43,16 @@ def test_every_message_is_in_one_shard_and_always_in_the_same(tmp_path: Path) ->
     ]
 
 
-def test_spellings_of_one_id_fall_together_and_those_of_client_ids_do_not(tmp_path: Path) -> None:
-    lines = [IDS[0], IDS[0].upper(), "Order-1", "order-1"]
-    shards = split_manifest(manifest(tmp_path, lines), 1, tmp_path)
-    assert [row["message_id"] for row in rows_of(shards[0])] == [IDS[0], "Order-1", "order-1"]
+def test_spellings_of_one_id_fall_together_and_none_is_left_out(tmp_path: Path) -> None:
+    # Whether they are one id is for the one who cancels to say: of client ids each is another, also of such.
+    ids = [f"{number:032x}" for number in range(0xA0, 0xB0)]
+    lines = [*ids, *(each.upper() for each in ids), ids[0]]
+    shards = split_manifest(manifest(tmp_path, lines), 4, tmp_path)
+    found = [[row["message_id"] for row in rows_of(shard)] for shard in shards]
+    assert sorted(each for some in found for each in some) == sorted({*lines})
+    for some in found:
+        assert {each.lower() for each in some} <= {*some}
+        assert {each.lower().upper() for each in some} <= {*some}
 
 
 def test_each_shard_is_in_order_of_urgency(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from support.operating import Play, Seed, states
 
 from airflow_provider_smscancel._airflow import AirflowSkipException
-from airflow_provider_smscancel.campaigns import Outcome
+from airflow_provider_smscancel.campaigns import Outcome, cancel_job
 from airflow_provider_smscancel.sandbox import ESENDEX
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -353,6 +353,18 @@ def test_a_warning_says_how_many_will_leave_before_their_turn(seed: Seed, play: 
     assert warning[2] == 0
     assert "requests_per_second" in warning[1]
     assert 19 <= int(warning[1].split()[1]) < 30  # of 30, five a second, in two seconds at most
+
+
+def test_a_second_warning_comes_when_answers_take_so_long_that_the_first_said_too_little(
+    sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancel_job, "FORECAST_AGAIN_AFTER_S", 0.5)
+    sandbox.state.latency = 0.1
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    messages = [{"message_id": message_id, "scheduled_at": soon} for message_id in seed(60)]
+    played = play(message_ids=messages, requests_per_second=1000, max_concurrency=1)
+    assert "About" not in played.told.said("warning").partition("At the pace")[0]
+    assert "raise `max_concurrency` (now 1)" in played.told.said("warning")
 
 
 def test_no_such_warning_when_there_is_time_enough(seed: Seed, play: Play) -> None:

@@ -12,7 +12,7 @@ from support.postgres import postgres
 
 from airflow_provider_smscancel._airflow import AirflowFailException
 from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
-from airflow_provider_smscancel.campaigns.sources import SourceError
+from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
 from airflow_provider_smscancel.operators import sql_source
 from airflow_provider_smscancel.operators.sql_source import read_sql
@@ -74,6 +74,14 @@ def test_a_timestamp_of_the_database_counts_when_it_has_a_zone(
     assert naive.due[0] == UNDATED
 
 
+def test_a_column_of_postgresqls_own_type_for_such_ids_is_read(
+    database_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CAMPAIGNS", database_server)
+    guid = "1627aea5-8e0a-4371-9022-9b504344e724"
+    assert read(f"select '{guid}'::uuid as message_id").ids == [guid]
+
+
 def test_parameters_reach_the_query(database: str) -> None:
     placeholder = "?" if database == "sqlite" else "%s"
     assert read(f"select '{ONE}' as message_id where 1 = {placeholder}", (1,)).ids == [ONE]
@@ -90,6 +98,13 @@ def test_rows_that_name_no_message_are_rejected_by_their_number(database: str) -
     campaign = read(f"select '{ONE}' as message_id union all select null union all select 'not one!'")
     assert campaign.ids == [ONE]
     assert sorted(row.position for row in campaign.rejected) == ["row 2", "row 3"]
+
+
+def test_the_text_none_is_rejected_as_in_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CAMPAIGNS", f"sqlite:///{tmp_path}/campaigns.db")
+    campaign = read(f"select 'None' as message_id union all select 'nan' union all select '{ONE}'")
+    assert campaign.ids == [ONE]
+    assert {row.reason for row in campaign.rejected} == {NOT_AN_ID}
 
 
 def test_a_number_is_rejected_rather_than_guessed(database: str) -> None:
