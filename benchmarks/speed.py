@@ -11,9 +11,9 @@ WARM_UP = 1000
 
 def engine(scale: float = 1.0) -> list[Row]:
     """Compare the engine, and what is built around it, with the bare loop and with `requests` in a thread pool."""
-    counts = {"engine": 15_000, "aiohttp": 15_000, "hook": 15_000, "job": 15_000, "requests": 4_000}
+    counts = {"engine": 10_000, "aiohttp": 10_000, "hook": 10_000, "job": 10_000, "requests": 3_000}
     with BareServer() as server:
-        found = _in_turns(counts, server, 4, scale)
+        found = _in_turns(counts, server, 7, scale)
     own, bare, hook, job, pool = (found[name] for name in counts)
     against_bare, against_pool = ratio(own, bare), ratio(hook, pool)
     return [

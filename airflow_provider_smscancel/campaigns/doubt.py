@@ -21,16 +21,10 @@ class Doubt:
         self._way_s = FIRST_GUESS_S
         self._smoothed_s: float | None = None
         self._variation_s = 0.0
-
-    @property
-    def answer_s(self) -> float:
+        self.answer_s = 0.0
         """How many seconds an answer takes, smoothed; 0 before the first."""
-        return self._smoothed_s or 0.0
-
-    @property
-    def seconds(self) -> float:
+        self.seconds = FIRST_GUESS_S
         """What leaves within so many seconds may be gone."""
-        return self._way_s + self._early_s
 
     def note_way(self, seconds: float) -> None:
         """Take up how long one request took there and back; smoothed as TCP does for its own time-outs (RFC 6298)."""
@@ -39,10 +33,13 @@ class Doubt:
         else:
             self._variation_s += (abs(seconds - self._smoothed_s) - self._variation_s) / 4
             self._smoothed_s += (seconds - self._smoothed_s) / 8
+        self.answer_s = self._smoothed_s
         self._way_s = self._smoothed_s + 4 * self._variation_s
+        self.seconds = self._way_s + self._early_s
 
     def note_gone(self, before_its_time_s: float) -> None:
         """Take up that a message had left so many seconds before its time."""
         # Only what is new and stood at the very edge: much further off, a wrong date in the list is likelier.
         if self._early_s < before_its_time_s <= EARLIER_BY * self.seconds + EDGE_S:
             self._early_s = min(self._at_most_early_s, EARLIER_BY * before_its_time_s + EDGE_S)
+            self.seconds = self._way_s + self._early_s

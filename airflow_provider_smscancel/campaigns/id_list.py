@@ -38,14 +38,16 @@ class IdList(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
+        ends = self._ends
         if index < 0:
-            index += len(self)
-        if not 0 <= index < len(self):
+            index += len(ends)
+        if not 0 <= index < len(ends):
             raise IndexError(index)
         spelling = self._spelling[index]
         if spelling == _OTHERWISE:
             return self._odd[index]
-        key = _unpack(self._entry(index))
+        # Not through _entry(): this is asked for with every request.
+        key = _unpack(self._packed[ends[index - 1] if index else 0 : ends[index]])
         return key.upper() if spelling == _UPPER_CASE else key
 
     def __eq__(self, other: object) -> bool:

@@ -141,8 +141,8 @@ class AsyncTransport:
         )
         try:
             headers = response.headers
-            length = response.content_length
-            if length is not None and length <= BODY_LIMIT:
+            length = headers.get("Content-Length")
+            if length is not None and int(length) <= BODY_LIMIT:
                 body = await response.read()
             else:
                 body = await self._read_capped(response)
