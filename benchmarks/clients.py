@@ -75,7 +75,7 @@ def make_service(order: Order) -> Any:
 
     return Service(
         gateway=ClickatellRest(base_url=order.url, token=order.token),
-        open_transport=lambda: AsyncTransport(order.url, timeout=10.0, max_concurrency=order.concurrency + 2),
+        open_transport=lambda: AsyncTransport(order.url, timeout=10.0),
         limits=Limits(order.rate, order.concurrency),
     )
 

@@ -114,7 +114,7 @@ def _try(name: str, seed: int, scale: float) -> Told:
         sandbox.set_faults(share=SHARE)
         service = Service(
             gateway,
-            lambda: AsyncTransport(sandbox.url, timeout=1.0, max_concurrency=CONCURRENCY + 2),
+            lambda: AsyncTransport(sandbox.url, timeout=1.0),
             Limits(RATE, CONCURRENCY, GIVE_UP_AFTER_S),
         )
         job = make_job(service, make_campaign(service, [*ids, *unknown]), Path(report))

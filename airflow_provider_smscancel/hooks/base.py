@@ -179,9 +179,7 @@ class SmsGatewayHook(BaseHook):
 
         return Service(
             gateway=self.gateway,
-            open_transport=lambda: AsyncTransport(
-                settings.base_url, timeout=settings.timeout, max_concurrency=concurrency + 2
-            ),
+            open_transport=lambda: AsyncTransport(settings.base_url, timeout=settings.timeout),
             limits=Limits(rate, concurrency, give_up_after.total_seconds(), deadline_s),
         )
 

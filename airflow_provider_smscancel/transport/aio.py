@@ -34,23 +34,21 @@ class AsyncTransport:
     Redirects are returned as answers, not followed. Cookies and ``.netrc`` are ignored. Proxies and CA
     bundles named by the environment are used, as ``requests`` would. Nothing is ever repeated silently.
 
+    It sends as many at once as it is asked to: whoever asks decides how many that are.
+
     Use it as an async context manager, within one event loop.
 
     :param base_url: scheme, host and port of the service. A request to anywhere else is refused.
-    :param timeout: seconds for one whole call, from the moment that it is its turn; connecting gets at most 5
-        of them.
-    :param max_concurrency: how many requests may be under way at once; further ones wait for their turn
-        without limit.
+    :param timeout: seconds for one whole call; connecting gets at most 5 of them.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, max_concurrency: int) -> None:
+    def __init__(self, base_url: str, *, timeout: float) -> None:
         self._endpoint = Endpoint(base_url)
         self._scheme, _, self._authority = self._endpoint.origin.partition("://")
         self._origin_length = len(self._endpoint.origin)
         self._timeout = timeout
         # A little less than the whole, so that a short limit still tells which of the two ran out.
         self._connect_limit = min(timeout * 0.95, CONNECT_LIMIT_S)
-        self._turns = asyncio.Semaphore(max_concurrency)
         self._session: aiohttp.ClientSession | None = None
         self._options: dict[str, Any] = {}
         self._extra_headers: dict[str, str] = {}
@@ -66,7 +64,7 @@ class AsyncTransport:
             self._use_proxy(proxy)
         connector_class = aiohttp.TCPConnector if proxy is None else _ProxiedConnector
         connector = connector_class(
-            limit=0,  # `_turns` limits: a wait in the connector's queue would count as time spent connecting
+            limit=0,  # a wait in the connector's queue would count as time spent connecting
             resolver=ThreadedResolver(),  # the system's own, as `requests` uses, also beside aiodns
             ssl=self._tls_context() if self._endpoint.is_https else True,
         )
@@ -107,8 +105,7 @@ class AsyncTransport:
         if session is None:
             raise RuntimeError("AsyncTransport is used outside its `async with` block")
         self._endpoint.check(request)
-        # Neither `async with` nor `with` here, which cost time on every request.
-        await self._turns.acquire()
+        # Not through `with`, which costs time on every request.
         token = QUIET.set(True)
         try:
             return await self._exchange(session, request)
@@ -118,7 +115,6 @@ class AsyncTransport:
             found = self._failure(error)
         finally:
             QUIET.reset(token)
-            self._turns.release()
         # Outside the handler, so that it carries no context.
         raise found.with_traceback(None)
 

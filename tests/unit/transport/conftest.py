@@ -166,7 +166,7 @@ class Client:
     ) -> list[Answer | TransportFailure]:
         found: list[Answer | TransportFailure] = []
         try:
-            async with AsyncTransport(base_url, timeout=timeout, max_concurrency=4) as transport:
+            async with AsyncTransport(base_url, timeout=timeout) as transport:
                 for request in requests:
                     try:
                         found.append(await transport.send(request))

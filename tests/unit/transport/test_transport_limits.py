@@ -316,43 +316,16 @@ def test_the_session_has_a_time_limit_unless_told_otherwise(serve):
 # --- many at once ---
 
 
-def test_the_asynchronous_transport_keeps_to_its_concurrency_and_waiting_costs_nobody_a_timeout(serve):
-    lock = threading.Lock()
-    now, most = 0, 0
-
-    def behave(server: RawServer, connection: socket.socket) -> None:
-        nonlocal now, most
-        while server.read_request(connection):
-            with lock:
-                now += 1
-                most = max(most, now)
-            server.stopping.wait(0.1)
-            with lock:
-                now -= 1
-            connection.sendall(http_answer())
-
-    server = serve(behave)
-
-    async def run() -> None:
-        async with AsyncTransport(server.url, timeout=0.5, max_concurrency=3) as transport:
-            answers = await asyncio.gather(*(transport.send(get(server.url)) for _ in range(30)))
-        assert {answer.status for answer in answers} == {200}
-
-    asyncio.run(run())
-    assert most == 3
-    assert server.connections == 3
-
-
 def test_the_asynchronous_transport_is_used_within_its_block():
     async def run() -> None:
-        transport = AsyncTransport("http://127.0.0.1:1", timeout=1, max_concurrency=1)
+        transport = AsyncTransport("http://127.0.0.1:1", timeout=1)
         await transport.send(get("http://127.0.0.1:1"))
 
     with pytest.raises(RuntimeError, match="async with"):
         asyncio.run(run())
 
 
-def test_a_cancelled_call_closes_its_connection_and_leaves_room_for_the_next(serve):
+def test_a_cancelled_call_closes_its_connection_and_does_not_disturb_the_next(serve):
     def behave(server: RawServer, connection: socket.socket) -> None:
         request = server.read_request(connection)
         if request.startswith(b"GET /slow"):
@@ -364,7 +337,7 @@ def test_a_cancelled_call_closes_its_connection_and_leaves_room_for_the_next(ser
     server = serve(behave)
 
     async def run() -> bytes:
-        async with AsyncTransport(server.url, timeout=20, max_concurrency=1) as transport:
+        async with AsyncTransport(server.url, timeout=20) as transport:
             slow = asyncio.create_task(transport.send(get(server.url, "/slow")))
             while not server.requests:
                 await asyncio.sleep(0.01)
