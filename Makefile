@@ -6,10 +6,10 @@ ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format demo bench sandbox pictures clean
+.PHONY: help prepare test lint unit format demo bench sandbox screenshots clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
 
 prepare: ## make .venv, or bring it up to date (every other verb does so by itself)
 	@PYTHON="$(PYTHON)" sh scripts/prepare.sh
@@ -36,7 +36,7 @@ bench: prepare ## measure what docs/performance.md says (ARGS="--only engine"; A
 sandbox: prepare ## run both gateways on loopback (ARGS="--port 8100 --latency 0.05")
 	@$(VENV_PYTHON) -m airflow_provider_smscancel.sandbox $(ARGS)
 
-pictures: prepare ## take the pictures of the docs anew, from a real Airflow in a real browser
+screenshots: prepare ## take the pictures of the docs anew, from a real Airflow in a real browser
 	@$(VENV_PYTHON) scripts/take_pictures.py $(ARGS)
 
 clean: ## remove .venv, caches and built files: the state of a fresh clone

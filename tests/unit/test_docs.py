@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import json
 import re
 import shlex
+import sqlite3
 import string
 import subprocess
 import sys
@@ -323,8 +325,28 @@ def test_a_command_that_reads_a_report_counts_the_last_line_of_each_message(
     report_in(tmp_path)
     _, *arguments = shlex.split(command.replace("FOLDER", str(tmp_path)))
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
-    expected = {"counts": "Counter({'cancelled': 2, 'too_late': 1})", "not stopped": "three"}
+    expected = {
+        "counts": "Counter({'cancelled': 2, 'too_late': 1})",
+        "not stopped": "three",
+        "counts with pandas": "{'cancelled': 2, 'too_late': 1}",
+        "counts with DuckDB": "{'cancelled': 2, 'too_late': 1}",
+    }
     assert done.stdout.strip() == expected[what]
+
+
+@pytest.mark.parametrize(("what", "query"), examples(page("report.md"), "sql"))
+def test_a_query_of_a_report_counts_the_last_line_of_each_message(
+    what: str, query: str, tmp_path: Path
+) -> None:
+    report_in(tmp_path)
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.execute('CREATE TABLE report (message_id, outcome, "try", finished_at)')
+        for part in tmp_path.glob("part-*.jsonl"):
+            for row in map(json.loads, part.read_text().splitlines()):
+                values = [row[name] for name in ("message_id", "outcome", "try", "finished_at")]
+                database.execute("INSERT INTO report VALUES (?, ?, ?, ?)", values)
+        assert what == "counts"
+        assert database.execute(query).fetchall() == [("cancelled", 2), ("too_late", 1)]
 
 
 def test_python_and_json_in_the_docs_can_be_read() -> None:
