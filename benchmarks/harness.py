@@ -16,6 +16,9 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BUSY = 0.80
 """Above this share of its core, the server may be what is measured: no verdict."""
+OWN_CORE = 0.90
+"""Below this share of its core, something else ran there as well: such a round is no measure of a client that never waits."""
+FEWEST_ROUNDS = 3
 HEADROOM = 2.0
 """How much more the server must be able to answer than it was asked."""
 
@@ -140,6 +143,11 @@ class Round:
     server_busy: float
     server_could: float
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether the client had its core to itself."""
+        return self.per_second * self.cpu_us / 1e6 >= OWN_CORE
+
 
 def measure(name: str, server: BareServer, count: int, *, concurrency: int, warm_up: int) -> Round:
     """Let a client stop so many messages."""
@@ -166,8 +174,9 @@ class Series:
 
     @property
     def per_second(self) -> float:
-        """The median."""
-        return median(each.per_second for each in self.rounds)
+        """The median of the rounds that were not disturbed, if there are such."""
+        calm = [each for each in self.rounds if each.undisturbed]
+        return median(each.per_second for each in calm or self.rounds)
 
     @property
     def cpu_us(self) -> float:
@@ -195,10 +204,16 @@ def in_turns(
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times the rate of another a client has, round by round."""
+    """How many times the rate of another a client has, round by round.
+
+    :param values: of the rounds in which both had their core to themselves, or of all if there are none.
+    :param undisturbed: how many such rounds there are.
+    """
 
     values: list[float]
     cpu: float
+    undisturbed: int
+    rounds: int
 
     @property
     def middle(self) -> float:
@@ -206,17 +221,28 @@ class Ratio:
         return median(self.values)
 
     def __str__(self) -> str:
-        return f"**{self.middle:.2f}** ({min(self.values):.2f} to {max(self.values):.2f}); by CPU time {self.cpu:.2f}"
+        low, high = min(self.values), max(self.values)
+        calm = f"{self.undisturbed} of {self.rounds} rounds undisturbed"
+        return f"**{self.middle:.2f}** ({low:.2f} to {high:.2f}, {calm}); by CPU time {self.cpu:.2f}"
 
 
 def ratio(one: Series, other: Series) -> Ratio:
-    """Compare two clients that were measured in turns."""
-    pairs = zip(one.rounds, other.rounds, strict=True)
-    return Ratio([a.per_second / b.per_second for a, b in pairs], other.cpu_us / one.cpu_us)
+    """Compare two clients that were measured in turns, neither of which ever waits for anything but its core."""
+    pairs = list(zip(one.rounds, other.rounds, strict=True))
+    calm = [pair for pair in pairs if all(each.undisturbed for each in pair)]
+    values = [a.per_second / b.per_second for a, b in calm or pairs]
+    return Ratio(values, other.cpu_us / one.cpu_us, len(calm), len(pairs))
+
+
+def doubts(found: Ratio, *series: Series) -> str:
+    """Say why a ratio allows no verdict, or nothing."""
+    if found.undisturbed < FEWEST_ROUNDS:
+        return f"only {found.undisturbed} rounds were undisturbed: the machine is not quiet"
+    return flattered(*series)
 
 
 def flattered(*series: Series) -> str:
-    """Say why no verdict may be given, or nothing: the server must not be what is measured."""
+    """Say why the server may be what was measured, or nothing."""
     if None in cores():
         return "server and client share a core"
     rounds = [each for one in series for each in one.rounds]

@@ -20,7 +20,7 @@ from benchmarks import killed, schedule
 from benchmarks.arithmetic import busiest_second, most_saved, pace
 from benchmarks.clients import CLIENTS, Order, message_ids
 from benchmarks.faults import contradicts
-from benchmarks.harness import BareServer, Round, Row, Series, final_outcomes, flattered, ratio
+from benchmarks.harness import BareServer, Round, Row, Series, doubts, final_outcomes, flattered, ratio
 from benchmarks.imports import package_us
 
 moments = st.lists(st.integers(0, 40).map(lambda tenths: tenths / 8), max_size=12)
@@ -113,12 +113,23 @@ def test_an_outcome_contradicts_the_record_when_it_claims_what_that_denies(
 # -- the verdict --------------------------------------------------------------------------------------------------------
 
 
-def series(*per_second: float, busy: float = 0.1, could: float = 1e6) -> Series:
-    return Series([Round(each, 1e6 / each, busy, could) for each in per_second])
+def series(*per_second: float, busy: float = 0.1, could: float = 1e6, own_core: float = 1.0) -> Series:
+    return Series([Round(each, own_core * 1e6 / each, busy, could) for each in per_second])
 
 
 def test_the_ratio_of_the_verdict_is_the_median_over_the_rounds() -> None:
     assert ratio(series(50, 90, 80), series(100, 100, 100)).middle == 0.8
+
+
+def test_rounds_in_which_something_else_ran_on_the_core_do_not_count() -> None:
+    disturbed = series(20, own_core=0.5)
+    own = Series(series(80, 82, 84).rounds + disturbed.rounds)
+    bare = series(100, 100, 100, 100)
+    found = ratio(own, bare)
+    assert (found.middle, found.undisturbed, found.rounds) == (0.82, 3, 4)
+    assert own.per_second == 82
+    assert "not quiet" not in doubts(found, own, bare)
+    assert "not quiet" in doubts(ratio(disturbed, series(100)), disturbed)
 
 
 def test_there_is_no_verdict_when_the_server_may_be_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
