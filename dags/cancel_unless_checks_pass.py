@@ -10,11 +10,17 @@ here and the send time has to end in a cancellation.
 
 What the colours say:
 
-| run | ``goes_out`` | ``cancel`` | |
-| --- | --- | --- | --- |
-| green | green | pink (skipped) | the checks passed in time: the campaign goes out |
-| red | orange (upstream failed) | green | the campaign does not go out: every message is stopped. See why a task failed |
-| red | orange | red or running | **the campaign is not all stopped**: read the log of ``cancel`` |
+| run | ``goes_out`` | ``cancel`` | ``all_known`` | |
+| --- | --- | --- | --- | --- |
+| green | green | pink (skipped) | green | the checks passed in time: the campaign goes out |
+| red | orange (upstream failed) | green | green | the campaign does not go out: every message is stopped. See why a task failed |
+| red | orange | green | red | **messages may be scheduled whose ids nobody knows**: read the log of ``all_known`` |
+| red | orange | red or running | any | **the campaign is not all stopped**: read the log of ``cancel`` |
+| red | red | pink | green | the checks passed too late: the deadline alert stops the campaign. Read its report |
+
+An id that nobody knows is that of a message whose request was sent, while its answer was lost or not written down: the gateway
+did not answer, or the task was killed. So ``schedule`` leaves a mark before each request and takes it away when the ids are
+written down. ``all_known`` fails when it finds the mark.
 
 So a run is green only when the campaign goes out. One that was cancelled in time is red as well: people wait for messages that will
 not come, and somebody has to look. (A run in which only ``cancel`` came last would be green: Airflow goes by the last tasks.)
@@ -52,6 +58,7 @@ CHECKED_WITHIN = timedelta(minutes=20)
 # From when the run is queued. What is left until the messages leave must be enough to stop them all.
 CANCELLED_AFTER = timedelta(minutes=30)
 MARGIN = timedelta(minutes=1)
+RECIPIENTS_PER_REQUEST = 50
 
 # The same for the operator and for the notifier. A deadline alert has no task to ask: paths are made of the run's id.
 CAMPAIGN = {
@@ -72,6 +79,21 @@ if DeadlineAlert is not None:
         callback=AsyncCallback(CancelMessageNotifier, kwargs={**CAMPAIGN, "deadline_s": None}),
     )
 
+
+def write_down(rows: list[list[str]], folder: ObjectStoragePath) -> None:
+    """Put a manifest of these rows in place of the one before. A kill leaves the one or the other, whole."""
+    written = folder / "manifest.csv.new"
+    with written.open("w") as file:
+        csv.writer(file).writerows(rows)
+    written.move(folder / "manifest.csv")
+
+
+def fail_when_late(dag_run) -> None:
+    """Fail when it is so late that the deadline alert may be cancelling the campaign by now."""
+    if DeadlineAlert is not None and datetime.now(UTC) > dag_run.run_after + CANCELLED_AFTER - MARGIN:
+        raise ValueError("The checks passed too late: the deadline alert cancels the campaign.")
+
+
 with DAG(
     dag_id="cancel_unless_checks_pass",
     description="Schedule a campaign, and cancel it unless the checks of its data pass in time.",
@@ -86,21 +108,29 @@ with DAG(
     },
     **deadline,
 ) as dag:
-    # A second try would schedule the campaign twice. A time limit lets what has come so far be written down.
+    # A second try would schedule the campaign twice.
     @task(retries=0, execution_timeout=CHECKED_WITHIN)
     def schedule(params: dict | None = None, run_id: str | None = None) -> None:
-        """Schedule the campaign, and write down each id as it comes: what fails half-way must be cancelled, too."""
+        """Schedule the campaign, and write the ids down after each request: what fails half-way must be cancelled, too."""
         hook = BaseHook.get_hook(SMS_CONN_ID)
         scheduled_at = datetime.now(UTC) + SENT_AFTER
         numbers = [f"44770090{n:04d}" for n in range(params["count"])]
         folder = ObjectStoragePath(FOLDER) / run_id
+        if (folder / "manifest.csv").exists():
+            raise ValueError(
+                "This run has scheduled messages before. To schedule the campaign anew, trigger a new run."
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "manifest.csv").open("w") as file:
-            rows = csv.writer(file)
-            rows.writerow(["message_id", "scheduled_at"])
-            for start in range(0, len(numbers), 50):
-                sent = hook.send_message(numbers[start : start + 50], "Hello.", scheduled_at=scheduled_at)
-                rows.writerows([one.message_id, scheduled_at.isoformat()] for one in sent if one.message_id)
+        rows = [["message_id", "scheduled_at"]]
+        write_down(rows, folder)
+        mark = folder / "unanswered"
+        for start in range(0, len(numbers), RECIPIENTS_PER_REQUEST):
+            mark.write_text("A request was sent whose ids are not in the manifest.")
+            some = numbers[start : start + RECIPIENTS_PER_REQUEST]
+            sent = hook.send_message(some, "Hello.", scheduled_at=scheduled_at)
+            rows += [[one.message_id, scheduled_at.isoformat()] for one in sent if one.message_id]
+            write_down(rows, folder)
+            mark.unlink()
 
     @task(execution_timeout=CHECKED_WITHIN)
     def check(params: dict | None = None) -> None:
@@ -115,17 +145,17 @@ with DAG(
 
     @task(retries=0)
     def confirm(found: dict, dag_run=None) -> None:
-        """Fail when a message is cancelled, or so late that the deadline alert may be cancelling them by now."""
+        """Fail when a message is cancelled, or when it is too late."""
         if found["states"]["cancelled"]:
             raise ValueError(
                 f"Messages are cancelled already: {found['states']}. Schedule the campaign anew."
             )
-        if DeadlineAlert is not None and datetime.now(UTC) > dag_run.run_after + CANCELLED_AFTER - MARGIN:
-            raise ValueError("The checks passed too late: the deadline alert cancels the campaign.")
+        fail_when_late(dag_run)
 
-    @task
-    def goes_out() -> None:
-        """Do nothing: the messages leave by themselves. A run in which this is green is green."""
+    @task(retries=0)
+    def goes_out(dag_run=None) -> None:
+        """Fail when this task got its slot too late. Else do nothing: the messages leave by themselves."""
+        fail_when_late(dag_run)
 
     cancel = CancelMessageOperator(
         task_id="cancel",
@@ -138,7 +168,18 @@ with DAG(
         **CAMPAIGN,
     )
 
+    @task(trigger_rule="all_done", retries=0)
+    def all_known(run_id: str | None = None) -> None:
+        """Fail when messages may be scheduled whose ids were never written down: nothing here can cancel those."""
+        mark = ObjectStoragePath(FOLDER) / run_id / "unanswered"
+        if mark.exists():
+            raise ValueError(
+                f"Up to {RECIPIENTS_PER_REQUEST} messages may be scheduled whose ids nobody knows, unless the log of schedule says "
+                "that nothing was sent: look for them at the gateway, and cancel them there or with cancel_campaign. "
+                f"When that is done, delete {mark} and clear this task."
+            )
+
     scheduled, checked, confirmed = schedule(), check(), confirm(look.output)
     scheduled >> checked >> look >> confirmed >> goes_out()
-    [scheduled, checked, look, confirmed] >> cancel
+    [scheduled, checked, look, confirmed] >> cancel >> all_known()
 # [END howto_operator_cancel_unless_checks_pass]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib.util
 import os
 import subprocess
@@ -430,7 +431,9 @@ def check_it_is_cancelled(ended: dict[str, str], where: Counter[str], total: int
 def test_a_campaign_whose_checks_fail_is_cancelled_and_its_run_is_red(
     checked: Checked,
 ) -> None:
-    check_it_is_cancelled(*checked(checks="fail"))
+    ended, where = checked(checks="fail")
+    check_it_is_cancelled(ended, where)
+    assert ended["all_known"] == "success"
 
 
 def test_checks_that_hang_are_ended_by_their_time_limit_and_the_campaign_is_cancelled(
@@ -457,6 +460,95 @@ def test_what_was_scheduled_before_scheduling_failed_is_cancelled(
     ended, where = checked()
     assert ended["schedule"] == "failed"
     check_it_is_cancelled(ended, where, total=100)
+
+
+KILLED_BEFORE_THE_THIRD_ANSWER_IS_WRITTEN_DOWN = """
+import os, runpy, signal, sys
+from airflow_provider_smscancel.hooks.clickatell import ClickatellHook
+
+send, calls = ClickatellHook.send_message, []
+
+def send_and_die(*arguments, **parameters):
+    sent = send(*arguments, **parameters)
+    calls.append(sent)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sent
+
+ClickatellHook.send_message = send_and_die
+dag = runpy.run_path(sys.argv[1])["dag"]
+dag.get_task("schedule").python_callable(params={"count": 120}, run_id=sys.argv[2])
+"""
+
+
+def test_of_a_scheduling_that_is_killed_all_that_was_answered_is_cancelled_and_the_rest_is_told(
+    checked: Checked, tmp_path: Path
+) -> None:
+    def kill_it(dag: DAG) -> None:
+        def is_killed(run_id: str) -> None:
+            script = KILLED_BEFORE_THE_THIRD_ANSWER_IS_WRITTEN_DOWN
+            subprocess.run(
+                [sys.executable, "-c", script, str(DAGS / "cancel_unless_checks_pass.py"), run_id],
+                check=True,
+                capture_output=True,
+                env={**os.environ, "TMPDIR": str(tmp_path)},
+            )
+
+        dag.get_task("schedule").python_callable = is_killed
+
+    ended, where = checked(kill_it)
+    assert where == {"cancelled": 100, "scheduled": 20}
+    assert (ended["schedule"], ended["cancel"], ended["all_known"]) == ("failed", "success", "failed")
+
+
+def test_messages_whose_answer_was_lost_make_a_red_task_that_tells_of_them(
+    checked: Checked, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, calls = ClickatellHook.send_message, []
+
+    def lose_the_second(*arguments: Any, **parameters: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            sandbox.state.faults.configure(share=1, kinds=["act-then-drop"], times=1)
+        return send(*arguments, **parameters)
+
+    monkeypatch.setattr(ClickatellHook, "send_message", lose_the_second)
+    ended, where = checked()
+    assert where == {"cancelled": 50, "scheduled": 50}
+    assert (ended["schedule"], ended["cancel"], ended["all_known"]) == ("failed", "success", "failed")
+    assert ended["goes_out"] == "upstream_failed"
+
+
+def test_a_scheduling_that_is_cleared_sends_nothing_and_keeps_the_ids(
+    checked: Checked, sandbox: SandboxServer
+) -> None:
+    def clear_it(dag: DAG) -> None:
+        schedule = dag.get_task("schedule")
+        once = schedule.python_callable
+
+        @functools.wraps(once)
+        def twice(**context: Any) -> None:
+            once(**context)
+            once(**context)
+
+        schedule.python_callable = twice
+
+    ended, where = checked(clear_it)
+    assert ended["schedule"] == "failed"
+    check_it_is_cancelled(ended, where)
+
+
+def test_a_campaign_can_be_written_down_in_an_object_store(
+    example: Callable[..., DAG], checked: Checked, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"s3://{store.connect(monkeypatch)}@{BUCKET}/checked"
+
+    def move_it(dag: DAG) -> None:
+        dag.get_task("schedule").python_callable.__globals__["FOLDER"] = folder
+        for task in (dag.get_task("look"), dag.get_task("cancel")):
+            task.manifest = folder + "/{{ run_id }}/manifest.csv"
+
+    check_it_is_cancelled(*checked(move_it, checks="fail"))
 
 
 def test_checks_that_pass_after_the_campaign_was_cancelled_make_no_green_run(
@@ -488,6 +580,27 @@ def test_checks_that_pass_too_late_make_no_green_run(
     ended, where = checked(hurry)
     assert ended["confirm"] == "failed"
     check_it_is_cancelled(ended, where)
+
+
+def test_a_last_task_that_waits_for_a_slot_until_the_deadline_makes_no_green_run(checked: Checked) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(minutes=30)
+
+    def wait(dag: DAG) -> None:
+        goes_out = dag.get_task("goes_out")
+        at_once = goes_out.python_callable
+
+        @functools.wraps(at_once)
+        def after_a_while(**context: Any) -> None:
+            at_once.__globals__["datetime"] = Later
+            at_once(**context)
+
+        goes_out.python_callable = after_a_while
+
+    ended, _ = checked(wait)
+    assert (ended["confirm"], ended["cancel"], ended["goes_out"]) == ("success", "skipped", "failed")
 
 
 def test_the_deadline_alert_knows_the_parameters_that_the_operator_has(example: Callable[..., DAG]) -> None:
