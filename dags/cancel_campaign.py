@@ -13,7 +13,14 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, Param, task
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    Param,
+    task,
+)
 
 from airflow_provider_smscancel.campaigns.telling import tell_ending
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
@@ -41,9 +48,28 @@ APPROVAL = """{{ ti.xcom_pull(task_ids='look', key='text') }}
 """
 
 
+NO_REASON = "Task {task} did not succeed, and left no reason: it was killed, marked failed by hand, or lost by Airflow."
+UNKNOWN_CONNECTION = "Nothing was sent in this try. The ids of all connections are under Admin, Connections."
+FORM = "In the form, fill in one of the fields Message ids and Manifest, and only one."
+
+
 def keep_error(context: dict) -> None:
     """Keep what a task failed with, for the summary."""
-    context["ti"].xcom_push(key="error", value=str(context.get("exception") or "no reason given"))
+    if error := context.get("exception"):
+        advice = f". {UNKNOWN_CONNECTION}" if isinstance(error, AirflowNotFoundException) else ""
+        context["ti"].xcom_push(key="error", value=f"{error}{advice}")
+
+
+def keep_begun(context: dict) -> None:
+    """Keep that task cancel has begun. It outlives a later failure of what comes before, when somebody clears that."""
+    context["ti"].xcom_push(key="begun", value=True)
+
+
+def states_of_run(ti) -> dict[str, str]:
+    """Ask Airflow where each task of this run is."""
+    if hasattr(ti, "get_task_states"):  # from Airflow 3 on, where a task has no database
+        return ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id])[ti.run_id]
+    return {each.task_id: each.state for each in ti.get_dagrun().get_task_instances()}
 
 
 def limit_approval(context: dict) -> None:
@@ -133,23 +159,40 @@ with DAG(
     look = LookAtCampaignOperator(task_id="look", retries=0, **CAMPAIGN)
 
     # Either this task was chosen at once, or looking (and the approval) succeeded.
-    cancel = CancelMessageOperator(task_id="cancel", trigger_rule="none_failed_min_one_success", **CAMPAIGN)
+    cancel = CancelMessageOperator(
+        task_id="cancel",
+        trigger_rule="none_failed_min_one_success",
+        on_execute_callback=keep_begun,
+        **CAMPAIGN,
+    )
 
     @task(trigger_rule="all_done", retries=0)
-    def summary(ti=None) -> list[str]:
+    def summary(ti=None, params: dict | None = None) -> list[str]:
         """Say what came of it, and fail unless task cancel succeeded: the last task decides whether the run is red."""
         counts = ti.xcom_pull(task_ids="cancel", key="summary")
         succeeded = ti.xcom_pull(task_ids="cancel") is not None  # a task that fails leaves no return value
-        errors = {
-            name: ti.xcom_pull(task_ids=name, key="error") for name in ("how", "look", "approve", "cancel")
-        }
+        states = states_of_run(ti)
+        # By both: a task that is killed at its very start has pushed nothing yet.
+        begun = states["cancel"] != "upstream_failed" or ti.xcom_pull(task_ids="cancel", key="begun")
         if counts:
             lines = tell_ending(counts, ti.xcom_pull(task_ids="cancel", key="not_stopped"))
-        elif any(error for name, error in errors.items() if name != "cancel"):
-            lines = ["NOTHING WAS CANCELLED."]
-        else:
+        elif begun:
             lines = ["NO COUNTS: task cancel did not get as far as that."]
-        lines += [f"Task {name} failed: {error}" for name, error in errors.items() if error]
+        else:
+            lines = ["NOTHING WAS CANCELLED."]
+        for name in ("how", "look", "approve", "cancel"):
+            if states.get(name) != "failed":
+                continue
+            if error := ti.xcom_pull(task_ids=name, key="error"):
+                lines.append(f"Task {name} failed: {error}")
+            else:
+                then = "Open its log, then clear it." if name == "cancel" else "Trigger again."
+                lines.append(f"{NO_REASON.format(task=name)} {then}")
+        if (
+            not counts
+            and sum(bool((params[field] or "").strip()) for field in ("message_ids", "manifest")) != 1
+        ):
+            lines.append(FORM)
         for line in lines:
             log.info(line)
         if not succeeded:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_smscancel.campaigns.job import duration
-from airflow_provider_smscancel.campaigns.outcome import DONE, HARMLESS, OPEN, Outcome
+from airflow_provider_smscancel.campaigns.outcome import DONE, HARMLESS, Outcome
 from airflow_provider_smscancel.gateways.base import MessageState
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 IDS_SHOWN = 10
-NO_REPORT = "No list of all messages was kept ([smscancel] report_folder is not set): the log has the ids that are not stopped."
+NO_REPORT = (
+    "No list of all messages was kept ([smscancel] report_folder is not set): "
+    "the log of task cancel has the ids that are not stopped."
+)
 
 STATES = {
     MessageState.PENDING: "waiting: can be stopped",
@@ -56,7 +59,7 @@ def _sample_lines(sample: Mapping[str, Any]) -> Iterator[str]:
     states = {state: sample["states"][state] for state in MessageState}
     yield from (f"- **{count:,}** {STATES[state]}" for state, count in states.items() if count)
     if not answered:
-        yield "- nothing: it gave no answer. Cancelling tries for longer"
+        yield "- nothing: **it did not answer.** Cancelling keeps trying, for up to 10 minutes a try"
     yield ""
     if answered and states[MessageState.UNKNOWN] == answered:
         yield "**Not one of these is known there. Is it the right connection, and the right list?**"
@@ -121,8 +124,10 @@ def _headline(summary: Mapping[str, Any], counts: Mapping[Outcome, int]) -> str:
         text += f", {harmless:,} will not go out anyway"
     if late := counts[Outcome.TOO_LATE] + counts[Outcome.NOT_FOUND] + counts[Outcome.REJECTED]:
         text += f", {late:,} NOT stopped"
-    if still_open := sum(counts[outcome] for outcome in OPEN):
-        text += f", {still_open:,} NOT KNOWN"
+    if unconfirmed := counts[Outcome.UNCONFIRMED]:
+        text += f", {unconfirmed:,} NOT KNOWN"
+    if not_attempted := counts[Outcome.NOT_ATTEMPTED]:
+        text += f", {not_attempted:,} NOT asked"
     return f"{text}."
 
 

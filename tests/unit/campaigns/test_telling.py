@@ -73,7 +73,7 @@ def test_a_sample_that_is_everything_is_not_called_a_sample() -> None:
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ({"states": {}}, "it gave no answer"),
+        ({"states": {}}, "it did not answer.** Cancelling keeps trying, for up to 10 minutes a try"),
         ({"states": {"unknown": 200}}, "Not one of these is known there. Is it the right connection"),
         ({"forecast": {"too_late": 1200}}, "**About 1,200 will leave before their turn.**"),
         ({"forecast": {"too_late_at_worst": 40}}, "up to 5 minutes early: at worst, 40 will leave"),
@@ -117,9 +117,10 @@ def test_an_ending_in_which_all_are_stopped_says_nothing_else() -> None:
 
 def test_what_nobody_knows_is_not_called_stopped_nor_left() -> None:
     told = ending(outcomes={"cancelled": 1, "unconfirmed": 2, "not_attempted": 3})
-    assert told[0].endswith("1 of 6 messages stopped, 5 NOT KNOWN.")
+    assert told[0].endswith("1 of 6 messages stopped, 2 NOT KNOWN, 3 NOT asked.")
+    assert "NOT KNOWN" not in "".join(ending(outcomes={"not_attempted": 3}))
 
 
 def test_a_missing_or_an_incomplete_list_is_told() -> None:
-    assert "report_folder is not set" in ending(outcomes={"cancelled": 1}, report=None)[-1]
+    assert "the log of task cancel has the ids" in ending(outcomes={"cancelled": 1}, report=None)[-1]
     assert ending(outcomes={"cancelled": 1}, report_error="full")[-1] == "That list is not complete: full"

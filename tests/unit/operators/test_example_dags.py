@@ -23,7 +23,7 @@ from support.object_store import BUCKET, ObjectStore
 from support.operating import Seed, requests_so_far, states, truth
 from support.postgres import postgres
 
-from airflow_provider_smscancel._airflow import ObjectStoragePath
+from airflow_provider_smscancel._airflow import AirflowFailException, ObjectStoragePath, XCom
 from airflow_provider_smscancel.hooks.clickatell import ClickatellHook
 from airflow_provider_smscancel.notifications.cancel_message import CancelMessageNotifier
 from airflow_provider_smscancel.sandbox.server import SandboxServer
@@ -134,6 +134,103 @@ def test_a_mistake_in_the_form_of_the_kill_switch_is_a_failed_run_that_sends_not
     assert ended["summary"] == "failed"
     assert summaries == {}
     assert requests_so_far(sandbox) == before
+
+
+Says = Callable[..., list[str]]
+
+
+@pytest.fixture
+def says(example: Callable[..., DAG], monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Run the kill switch with changes to its tasks, and return the lines of its summary."""
+
+    def run_it(change: Callable[[DAG], None] = lambda dag: None, **conf: Any) -> list[str]:
+        dag, lines = example("cancel_campaign"), []
+        change(dag)
+        log = dag.get_task("summary").python_callable.__globals__["log"]
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "info", lines.append)
+            _, ended = run(dag, {"connection": "sms", **conf})
+        assert ended["summary"] == "failed"
+        return lines
+
+    return run_it
+
+
+def fail(*_: Any, **__: Any) -> None:
+    raise AirflowFailException("a reason")
+
+
+def lose(name: str) -> Callable[[DAG], None]:
+    """Let a task end as one that was killed or marked failed by hand: failed, and no callback was called."""
+
+    def change(dag: DAG) -> None:
+        task = dag.get_task(name)
+        task.execute, task.on_failure_callback = fail, []
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["how", "look", "approve"])
+def test_a_task_that_was_lost_before_the_cancelling_is_named_and_nothing_was_cancelled(
+    name: str, says: Says, seed: Seed, sandbox: SandboxServer
+) -> None:
+    ids = seed(2)
+    headline, named = says(lose(name), message_ids="\n".join(ids))
+    assert headline == "NOTHING WAS CANCELLED."
+    assert named.startswith(f"Task {name} did not succeed, and left no reason: it was killed")
+    assert named.endswith("Trigger again.")
+    assert states(sandbox, ids) == {"scheduled": 2}
+
+
+def test_a_task_cancel_that_was_lost_is_not_said_to_have_cancelled_nothing(says: Says, seed: Seed) -> None:
+    headline, named = says(lose("cancel"), message_ids="\n".join(seed(2)), cancel_at_once=True)
+    assert headline == "NO COUNTS: task cancel did not get as far as that."
+    assert named.startswith("Task cancel did not succeed, and left no reason")
+    assert named.endswith("Open its log, then clear it.")
+
+
+def test_a_cancelling_that_had_begun_is_remembered_when_an_earlier_task_is_cleared_and_fails(
+    says: Says, seed: Seed
+) -> None:
+    def begun_before(dag: DAG) -> None:
+        """Leave what a first pass of this run has left behind."""
+
+        def begin_and_fail(context: Any) -> None:
+            context["ti"].xcom_push(key="error", value="a reason")
+            xcom = {"dag_id": dag.dag_id, "run_id": context["run_id"], "task_id": "cancel"}
+            XCom.set(key="begun", value=True, **xcom)
+
+        look = dag.get_task("look")
+        look.execute, look.on_failure_callback = fail, [begin_and_fail]
+
+    assert says(begun_before, message_ids="\n".join(seed(1))) == [
+        "NO COUNTS: task cancel did not get as far as that.",
+        "Task look failed: a reason",
+    ]
+
+
+def test_task_cancel_remembers_that_it_has_begun(example: Callable[..., DAG], seed: Seed) -> None:
+    dag, found = example("cancel_campaign"), []
+    summary = dag.get_task("summary")
+    summary.pre_execute = lambda context: found.append(
+        context["ti"].xcom_pull(task_ids="cancel", key="begun")
+    )
+    run(dag, {"connection": "sms", "message_ids": "\n".join(seed(1)), "cancel_at_once": True})
+    assert found == [True]
+
+
+@pytest.mark.parametrize("cancel_at_once", [False, True])
+def test_the_summary_of_the_kill_switch_says_what_to_do_in_the_words_of_the_form(
+    cancel_at_once: bool, says: Says
+) -> None:
+    form = "In the form, fill in one of the fields Message ids and Manifest, and only one."
+    for conf in ({}, {"message_ids": " "}, {"message_ids": "a1", "manifest": "/campaign.csv"}):
+        assert says(**conf, cancel_at_once=cancel_at_once)[-1] == form
+    unknown = says(message_ids="a1", connection="unheard_of", cancel_at_once=cancel_at_once)[-1]
+    assert "unheard_of" in unknown
+    assert unknown.endswith(
+        ". Nothing was sent in this try. The ids of all connections are under Admin, Connections."
+    )
 
 
 def test_the_kill_switch_understands_ids_as_people_paste_them(

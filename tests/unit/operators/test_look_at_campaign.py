@@ -54,7 +54,7 @@ def test_what_has_not_answered_in_time_is_no_failure(look: Look, seed: Seed, san
     assert played.error is None
     assert (played.summary["asked"], played.summary["answered"]) == (5, 0)
     assert set(played.summary["states"].values()) == {0}
-    assert "it gave no answer" in played.ti.xcoms["text"]
+    assert "it did not answer" in played.ti.xcoms["text"]
 
 
 def test_a_gateway_that_is_down_does_not_hold_up_who_wants_to_cancel(look: Look) -> None:
