@@ -6,6 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
+from support.airflow_stack import AirflowStack
 from support.browsing import fill, open_choice, open_connection_form, press_test, save, shown_error
 from support.sandbox_process import SandboxProcess
 
@@ -59,8 +60,8 @@ def test_the_form_asks_for_what_the_type_needs_and_for_nothing_else(page: Page, 
 
 
 @every_type
-def test_a_connection_that_is_saved_in_the_form_passes_its_test(
-    page: Page, sandbox: SandboxProcess, kind: ConnectionType
+def test_a_connection_that_is_saved_in_the_form_passes_its_test_and_stops_a_campaign(
+    page: Page, airflow: AirflowStack, sandbox: SandboxProcess, kind: ConnectionType
 ) -> None:
     add(
         page,
@@ -71,6 +72,13 @@ def test_a_connection_that_is_saved_in_the_form_passes_its_test(
         password=SECRETS[kind.name],
     )
     assert press_test(page, f"form_{kind.name}") == (True, f"{kind.label} accepts the credentials.")
+
+    ids = sandbox.seed(kind.name, 3)
+    conf = {"connection": f"form_{kind.name}", "message_ids": "\n".join(ids), "cancel_at_once": True}
+    run_id = airflow.trigger("cancel_campaign", conf)
+    assert airflow.wait_for_run("cancel_campaign", run_id) == "success"
+    record = sandbox.truth()
+    assert {record[message_id]["state"] for message_id in ids} == {"cancelled"}
 
 
 def test_clickatells_http_api_is_set_up_in_the_form(page: Page, sandbox: SandboxProcess) -> None:

@@ -43,6 +43,20 @@ def test_a_tasks_callback_that_is_killed_leaves_in_the_report_what_it_stopped_an
     assert run.stopped() == TOTAL
 
 
+def test_a_callback_with_more_messages_than_fit_says_how_many_were_not_asked(
+    start: Start, airflow: AirflowStack
+) -> None:
+    run = start("callback_with_too_little_time")
+    wait_for(lambda: list(run.report.glob("summary-*")), "the callback has ended", within_s=60)
+    assert airflow.wait_for_run(run.dag_id, run.run_id) == "failed"
+    counts = Counter(final_outcomes(run.report).values())
+    assert set(counts) <= {"cancelled", "not_attempted", "unconfirmed"}
+    assert sum(counts.values()) == TOTAL
+    assert 0 < counts["cancelled"] <= run.stopped() < TOTAL
+    told = f"{TOTAL - counts['cancelled']} of {TOTAL} messages were not stopped; {counts['not_attempted']} of them were not asked."
+    assert told in airflow.log(run.dag_id, run.run_id, "check", 1)
+
+
 def test_a_dags_callback_stops_the_campaign_and_its_log_says_so(start: Start, airflow: AirflowStack) -> None:
     run = start("callback_of_a_dag")
     assert airflow.wait_for_run(run.dag_id, run.run_id) == "failed"

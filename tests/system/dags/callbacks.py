@@ -32,6 +32,9 @@ def check() -> None:
 with DAG("callback_of_a_task", **ANY_TIME):
     check.override(on_failure_callback=CancelMessageNotifier(**CAMPAIGN))()
 
+with DAG("callback_with_too_little_time", **ANY_TIME):
+    check.override(on_failure_callback=CancelMessageNotifier(**CAMPAIGN, deadline_s=2))()
+
 with DAG("callback_of_a_dag", on_failure_callback=CancelMessageNotifier(**CAMPAIGN), **ANY_TIME):
     check()
 
