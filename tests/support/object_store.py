@@ -1,4 +1,4 @@
-"""A real S3 server on loopback, and connections to it as Airflow knows them."""
+"""A real S3 server on loopback, one for all tests, and connections to it as Airflow knows them."""
 
 from __future__ import annotations
 

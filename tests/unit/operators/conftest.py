@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from support.object_store import server_of_stores, store
 from support.operator_fixtures import in_doubt, no_pauses, play, sandbox, seed, server
 
-__all__ = ["in_doubt", "no_pauses", "play", "sandbox", "seed", "server", "server_of_stores", "store"]
+__all__ = ["in_doubt", "no_pauses", "play", "sandbox", "seed", "server"]
