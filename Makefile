@@ -1,15 +1,15 @@
 # `make` lists the verbs. Each of them first makes .venv, or brings it up to date, where it needs one.
-# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox, the demo and the benchmarks.
+# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox, the demo, the benchmarks and the torture.
 
 PYTHON ?=
 ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format demo bench sandbox screenshots clean
+.PHONY: help prepare test lint unit format demo bench torture torture-full sandbox screenshots clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' Makefile
 
 prepare: ## make .venv, or bring it up to date (every other verb does so by itself)
 	@PYTHON="$(PYTHON)" sh scripts/prepare.sh
@@ -32,6 +32,12 @@ demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sand
 
 bench: prepare ## measure what docs/performance.md says (ARGS="--only engine"; ARGS=--help)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
+
+torture: prepare ## attack the package with faults, floods and noise, and count what is lost (ten minutes)
+	@$(VENV_PYTHON) -m torture $(ARGS)
+
+torture-full: prepare ## the same with ten times the messages and three seeds: as long as it takes
+	@$(VENV_PYTHON) -m torture --full $(ARGS)
 
 sandbox: prepare ## run both gateways on loopback (ARGS="--port 8100 --latency 0.05")
 	@$(VENV_PYTHON) -m airflow_provider_smscancel.sandbox $(ARGS)
