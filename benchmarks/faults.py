@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.ground_truth import FORMATS, OPEN, contradicts
 from support.sandbox_process import SandboxProcess
 
 from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.run import Limits
-from airflow_provider_smscancel.gateways.base import Gateway
-from airflow_provider_smscancel.gateways.clickatell_http import ClickatellHttp
-from airflow_provider_smscancel.gateways.clickatell_rest import ClickatellRest
-from airflow_provider_smscancel.gateways.esendex import EsendexUs
-from airflow_provider_smscancel.sandbox import (
-    CLICKATELL_API_ID,
-    CLICKATELL_PASSWORD,
-    CLICKATELL_TOKEN,
-    CLICKATELL_USER,
-    ESENDEX_LICENSE_KEY,
-)
 from airflow_provider_smscancel.transport.aio import AsyncTransport
 from benchmarks.clients import make_campaign, make_job
 from benchmarks.harness import Row, final_outcomes, say
@@ -35,36 +24,6 @@ RATE = 2_000
 CONCURRENCY = 16
 GIVE_UP_AFTER_S = 10.0
 """One fault asks to come back in ten years: it is waited out for so long."""
-
-AGREES = {
-    "cancelled": {"cancelled"},
-    "already_cancelled": {"cancelled"},
-    "too_late": {"sent"},
-    "will_not_send": {"failed"},
-    "not_found": {None},
-    "rejected": set[str | None](),
-}
-"""Which states in the gateway's own record an outcome agrees with."""
-OPEN = {"unconfirmed", "not_attempted"}
-"""Outcomes that claim nothing."""
-OUT_OF_REACH = {"esendex": {"queued"}, "clickatell": set[str]()}
-"""What is too late to be stopped though it is not sent: Esendex's queued messages, by the vendor's page."""
-
-FORMATS: dict[str, Callable[[str], Gateway]] = {
-    "Clickatell REST in JSON": lambda url: ClickatellRest(base_url=url, token=CLICKATELL_TOKEN),
-    "Clickatell REST in XML": lambda url: ClickatellRest(
-        base_url=url, token=CLICKATELL_TOKEN, response_format="xml"
-    ),
-    "Clickatell HTTP": lambda url: ClickatellHttp(
-        base_url=url, user=CLICKATELL_USER, password=CLICKATELL_PASSWORD, api_id=CLICKATELL_API_ID
-    ),
-    **{
-        f"Esendex {name}": lambda url, name=name: EsendexUs(  # type: ignore[misc]
-            base_url=url, licence_key=ESENDEX_LICENSE_KEY, request_format=name
-        )
-        for name in ("json", "xml", "get", "soap")
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -130,15 +89,3 @@ def _try(name: str, seed: int, scale: float) -> Told:
     if len(outcomes) != len(ids) + len(unknown):
         raise RuntimeError(f"{name}: {len(outcomes)} outcomes for {len(ids) + len(unknown)} messages")
     return Told(len(outcomes), len(wrong), sum(outcome in OPEN for outcome in outcomes.values()), requests)
-
-
-def contradicts(gateway: str, outcome: str, state: str | None) -> bool:
-    """Say whether an outcome claims what the gateway's own record denies.
-
-    :param state: where the message is by that record; ``None``: it is in none.
-    """
-    if outcome in OPEN:
-        return False
-    if outcome == "too_late" and state in OUT_OF_REACH[gateway]:
-        return False
-    return state not in AGREES[outcome]

@@ -100,6 +100,8 @@ class GatewayEndpoint:
             state.traffic.record(gateway, operation, str(reply.status))
             return Incident(reply)
         state.traffic.record(gateway, operation, f"fault {kind}")
+        with state.rehearsal():
+            handler(state, call)  # so that the record tells of a stop that arrived, whatever becomes of it
         if kind == "session-expiry" and session_id is not None:
             state.end_session(session_id)
         return state.faults.befall(

@@ -134,5 +134,6 @@ def _line(message: Message, state: str) -> str:
         "cancelled_at": iso(message.cancelled_at),
         "sent_at": iso(message.sent_at),
         "stop_requests": message.stop_requests,
+        "first_stop_at": iso(message.first_stop_at),
     }
     return json.dumps(row, separators=(",", ":")) + "\n"

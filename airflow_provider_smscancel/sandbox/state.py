@@ -45,6 +45,7 @@ class Message:
 
     :param code: the gateway's status code to show in place of the usual one, or ``None``.
     :param stop_requests: how often a stop of it was handled.
+    :param first_stop_at: when the first stop of it arrived, also if a fault kept that from being handled.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Message:
     failed: bool = False
     code: str | None = None
     stop_requests: int = 0
+    first_stop_at: float | None = None
 
     def phase(self, now: float) -> Phase:
         """Return where the message is, after letting it leave if its time has come."""
@@ -183,6 +185,8 @@ class SandboxState:
         """
         now = self.now()
         phase = message.phase(now)
+        if message.first_stop_at is None:
+            message.first_stop_at = now
         if self._rehearsing:
             self._undo.append((message, message.cancelled_at, message.code, message.stop_requests))
         message.stop_requests += 1
@@ -203,7 +207,7 @@ class SandboxState:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Let calls be answered as usual, then take back what they did to messages."""
+        """Let calls be answered as usual, then take back what they did to messages; that a stop arrived stays."""
         self._rehearsing = True
         try:
             yield

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ground_truth import contradicts
 
 from benchmarks import __main__ as bench
 from benchmarks import killed, schedule
 from benchmarks.arithmetic import busiest_second, most_saved, pace
 from benchmarks.clients import CLIENTS, Order, message_ids
-from benchmarks.faults import contradicts
 from benchmarks.harness import BareServer, Round, Row, Series, doubts, final_outcomes, flattered, ratio
 from benchmarks.imports import package_us
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -114,6 +115,20 @@ def test_a_connection_can_be_dropped_before_the_deed(
     with pytest.raises(requests.ConnectionError):
         rest_stop(message_id)
     assert truth()[message_id]["state"] == "scheduled"
+
+
+@pytest.mark.parametrize("kind", ["drop-before", "503", "act-then-drop"])
+def test_the_record_tells_of_a_stop_that_arrived_whatever_became_of_it(
+    set_faults: SetFaults, rest_stop: Stop, seed: Seed, truth: Truth, kind: str
+) -> None:
+    asked, never_asked = seed("clickatell"), seed("clickatell")
+    set_faults(share=1, kinds=[kind])
+    with contextlib.suppress(requests.ConnectionError):
+        rest_stop(asked)
+    rows = truth()
+    assert rows[asked]["first_stop_at"] is not None
+    assert rows[asked]["stop_requests"] == int(kind == "act-then-drop")
+    assert rows[never_asked]["first_stop_at"] is None
 
 
 @pytest.mark.parametrize(("kind", "word"), [("empty-200", ""), ("html-200", "<html>")])
