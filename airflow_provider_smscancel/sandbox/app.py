@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.sandbox import (
     CLICKATELL,
@@ -18,8 +18,9 @@ from airflow_provider_smscancel.sandbox import (
     control,
     esendex,
 )
+from airflow_provider_smscancel.sandbox.delivery import answer, deliver
 from airflow_provider_smscancel.sandbox.faults import Incident
-from airflow_provider_smscancel.sandbox.wire import HTML, TEXT, Call, Reply, http_date
+from airflow_provider_smscancel.sandbox.wire import HTML, TEXT, Call, Reply
 
 try:
     from starlette.applications import Starlette
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from airflow_provider_smscancel.sandbox.state import SandboxState
 
 MAX_BODY_BYTES = 1 << 20
+ELSEWHERE = "/elsewhere"
+"""Where a redirect leads. Nobody should ever get there."""
 
 Handler = Callable[["SandboxState", Call], Reply]
 
@@ -73,18 +76,13 @@ class GatewayEndpoint:
         call.body = body
         gateway, operation, handler = _route(call)
         if gateway is None:
-            await _answer(send, Reply(404, b"<html><body>Not Found</body></html>", HTML), self._state.now())
+            self._state.traffic.strayed += call.path.startswith(ELSEWHERE)
+            await answer(send, Reply(404, b"<html><body>Not Found</body></html>", HTML), self._state.now())
             return
         incident = self._serve(gateway, operation, handler, call)
-        delay = self._state.latency + incident.delay_s
-        if delay > 0:
-            await asyncio.sleep(delay)
-        if incident.reply is None:
-            await _close(receive)
-        elif incident.cut:
-            await _answer_in_part(receive, send, incident.reply, self._state.now())
-        else:
-            await _answer(send, incident.reply, self._state.now())
+        if self._state.latency > 0:
+            await asyncio.sleep(self._state.latency)
+        await deliver(incident, receive, send, self._state.now)
 
     def _serve(self, gateway: str, operation: str, handler: Handler, call: Call) -> Incident:
         state = self._state
@@ -110,6 +108,7 @@ class GatewayEndpoint:
             lambda: handler(state, call),
             rehearsal=state.rehearsal,
             another_id=lambda message_id, random: state.another_id(gateway, message_id, random),
+            elsewhere=_elsewhere(call),
             now=state.now(),
         )
 
@@ -140,33 +139,7 @@ async def _read_body(receive: Receive) -> bytes | None:
     return body
 
 
-def _start(reply: Reply, now: float) -> dict[str, Any]:
-    headers = [(b"date", http_date(now)), (b"content-length", str(len(reply.body)).encode("ascii"))]
-    if reply.content_type:
-        headers.append((b"content-type", reply.content_type))
-    headers.extend(reply.headers)
-    return {"type": "http.response.start", "status": reply.status, "headers": headers}
-
-
-async def _answer(send: Send, reply: Reply, now: float) -> None:
-    await send(_start(reply, now))
-    await send({"type": "http.response.body", "body": reply.body})
-
-
-async def _answer_in_part(receive: Receive, send: Send, reply: Reply, now: float) -> None:
-    await send(_start(reply, now))
-    half = reply.body[: len(reply.body) // 2]
-    await send({"type": "http.response.body", "body": half, "more_body": True})
-    await _close(receive)
-
-
-async def _close(receive: Receive) -> None:
-    """Close the connection without (the rest of) an answer.
-
-    ASGI has no word for that: returning early makes uvicorn answer 500. But ``receive`` is a method of
-    uvicorn's record of the call, which knows the transport, with either of its HTTP parsers.
-    """
-    transport: asyncio.Transport = receive.__self__.transport  # type: ignore[attr-defined]
-    transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _elsewhere(call: Call) -> bytes:
+    """Return a URL at a host of another name, where whoever follows it is counted."""
+    port = call.headers.get(b"host", b"").rpartition(b":")[2]
+    return b"http://localhost:" + port + ELSEWHERE.encode("ascii") + call.path.encode("utf-8")

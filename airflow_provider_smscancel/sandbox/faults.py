@@ -1,13 +1,18 @@
 """What can go wrong between a gateway and its caller, drawn from a seeded series.
 
 A fault never lies about a message in a way that no caller could see through: where an answer does not name
-its message (Esendex's bare ``true``), there is no ``wrong-id``, and account checks are spared stray refusals,
-since they are what tells a stray refusal from a true one.
+its message (Esendex's bare ``true``), there is no ``wrong-id``; a success that is none comes with another status than
+a success's; what is answered twice comes in one piece, before the caller can ask anything else on that connection; and
+account checks are spared stray refusals, since they are what tells a stray refusal from a true one.
 """
 
 from __future__ import annotations
 
 import email.utils
+import enum
+import functools
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,7 +21,7 @@ from airflow_provider_smscancel.sandbox import CLICKATELL, ESENDEX
 from airflow_provider_smscancel.sandbox.wire import HTML, JSON, TEXT, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
 PROFILES = {"none": 0.0, "light": 0.05, "heavy": 0.30}
@@ -37,12 +42,24 @@ KINDS = {
     "empty-200": "a 200 without a body; half of them have acted",
     "html-200": "a 200 with a page of somebody else's; half of them have acted",
     "truncated": "acts, then answers with half a body",
+    "truncated-end": "acts, then answers without the last byte of the body",
+    "cut-head": "acts, then closes the connection in the middle of the headers",
     "cut-body": "acts, then closes the connection in the middle of the body",
+    "answer-twice": "acts, then gives the whole answer twice in one go, for one request",
+    "body-twice": "acts, then answers with the body twice",
+    "wrong-charset": "acts, then answers in UTF-16 under the name of another charset",
+    "gzip-bomb": "a 200 with 32 KB that unpack to 32 MB; half of them have acted",
+    "odd-date": "acts, then answers with a Date that is garbage, missing, or off by a year or by centuries",
+    "redirect": "a 307 to another host on the body of a success, without acting",
+    "error-on-success": "a 403, 404, 500 or 502 on the body of a success, without acting",
     "wrong-id": "answers about another message; half of them have acted on ours",
     "act-then-error": "acts, then answers 500",
     "act-then-drop": "acts, then closes the connection without an answer",
+    "act-then-reset": "acts, then resets the connection without an answer",
     "drop-before": "closes the connection without acting",
+    "close-after": "acts and answers, then closes the connection that it has promised to keep",
     "slow": "acts, then answers late",
+    "drip": "acts, then answers byte by byte, as late as a `slow` answer in the end",
     "stray-401": "refuses valid credentials, once",
     "empty-401": "refuses valid credentials without a body",
     "session-expiry": "ends the session that the call uses (HTTP API)",
@@ -62,20 +79,36 @@ _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad 
 _GARBAGE = (b"soon", b"-1", b"1e400", b"", b"Thu, 99 Foo 2020 00:00:00 GMT")
 _ODD_ERRORS = (b"ERR: 901", b"ERR:901, Internal error, please retry: later\n", b"ERR: Internal error")
 _TEN_YEARS_S = b"315360000"
+_ERROR_STATUSES = (403, 404, 500, 502)
+_YEAR_S = 31_557_600.0
+_BOMB_BYTES = 32 << 20
+
+
+class Manner(enum.Enum):
+    """How an answer gets to its caller."""
+
+    WHOLE = "whole"
+    HALF_A_BODY = "the connection is closed in the middle of the body"
+    HALF_A_HEAD = "the connection is closed in the middle of the headers"
+    TWICE = "twice, in one go"
+    DRIPPING = "byte by byte"
+    THE_LAST = "the connection is closed behind it"
+    NOT_AT_ALL = "the connection is closed instead"
+    RESET = "the connection is reset instead"
 
 
 @dataclass(slots=True)
 class Incident:
-    """How a call that a fault befell ends.
+    """How a call ends.
 
-    :param reply: the answer, or ``None`` when the connection is closed without one.
-    :param delay_s: how late the answer is.
-    :param cut: close the connection in the middle of the body.
+    :param reply: the answer; ``None`` where there is none.
+    :param delay_s: how late the answer is, or how long it takes when it drips.
+    :param manner: how it gets to the caller.
     """
 
     reply: Reply | None
     delay_s: float = 0.0
-    cut: bool = False
+    manner: Manner = Manner.WHOLE
 
 
 class FaultError(ValueError):
@@ -175,6 +208,7 @@ class Faults:
         *,
         rehearsal: Callable[[], AbstractContextManager[None]],
         another_id: Callable[[str, Random], str],
+        elsewhere: bytes,
         now: float,
     ) -> Incident:
         """Play a fault.
@@ -182,20 +216,25 @@ class Faults:
         :param act: handles the call as usual.
         :param rehearsal: a context after which what ``act`` did in it is undone.
         :param another_id: returns the id of another message of that gateway.
+        :param elsewhere: a URL at another host.
         :param now: the sandbox's time in seconds since 1970.
         """
         instead = self._instead(kind, operation, now)
         if instead is not None:
             return Incident(instead)
         if kind == "drop-before":
-            return Incident(None)
+            return Incident(None, manner=Manner.NOT_AT_ALL)
         if kind == "wrong-id":
             return Incident(self._about_another(act, rehearsal, another_id))
-        if kind in ("empty-200", "html-200"):
+        if kind in ("redirect", "error-on-success"):
+            with rehearsal():
+                reply = act()
+            return Incident(self._no_success(kind, reply, elsewhere))
+        if kind in _NO_WORD_OF_THE_GATEWAY:
             if self._random.random() < 0.5:
                 act()
-            return Incident(Reply(200, b"") if kind == "empty-200" else Reply(200, _HTML_PAGE, HTML))
-        return self._afterwards(kind, act())
+            return Incident(_NO_WORD_OF_THE_GATEWAY[kind]())
+        return self._afterwards(kind, act(), now)
 
     def _instead(self, kind: str, operation: str, now: float) -> Reply | None:
         """Return the answer of a fault that strikes before anything is done."""
@@ -238,18 +277,67 @@ class Faults:
             reply.body = reply.body.replace(reply.message_id.encode("ascii"), other.encode("ascii"))
         return reply
 
-    def _afterwards(self, kind: str, reply: Reply) -> Incident:
-        """Spoil the answer to a call that was acted upon."""
-        if kind == "slow":
-            return Incident(reply, delay_s=self.slow_seconds)
-        if kind == "act-then-drop":
-            return Incident(None)
+    def _no_success(self, kind: str, reply: Reply, elsewhere: bytes) -> Reply:
+        """Return an answer whose status denies what its body says."""
+        if kind == "redirect":
+            reply.status, reply.headers = 307, ((b"location", elsewhere),)
+        else:
+            reply.status = _ERROR_STATUSES[self._random.randrange(len(_ERROR_STATUSES))]
+        return reply
+
+    def _afterwards(self, kind: str, reply: Reply, now: float) -> Incident:
+        """Spoil the answer to a call that was acted upon, or the way that it takes."""
+        if kind in ("slow", "drip"):
+            return Incident(reply, self.slow_seconds, Manner.DRIPPING if kind == "drip" else Manner.WHOLE)
+        if kind in _MANNERS:
+            return Incident(reply, manner=_MANNERS[kind])
         if kind == "act-then-error":
             return Incident(Reply(500, b"Internal Server Error"))
-        if kind == "cut-body":
-            return Incident(reply, cut=True)
-        reply.body = b"\xef\xbb\xbf" + reply.body if kind == "bom" else reply.body[: len(reply.body) // 2]
+        if kind == "odd-date":
+            reply.date = self._odd_date(now)
+        else:
+            reply.body = _SPOILT[kind](reply.body)
         return Incident(reply)
+
+    def _odd_date(self, now: float) -> bytes:
+        dates = (
+            b"",
+            b"yesterday",
+            b"Thu, 99 Foo 2020 99:99:99 GMT",
+            b"Mon, 01 Jan 0001 00:00:00 +1400",
+            b"Fri, 31 Dec 9999 23:59:59 -1200",
+            email.utils.formatdate(now + _YEAR_S, usegmt=True).encode("ascii"),
+            email.utils.formatdate(now - _YEAR_S, usegmt=True).encode("ascii"),
+        )
+        return dates[self._random.randrange(len(dates))]
+
+
+@functools.cache
+def _bomb() -> bytes:
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    return packer.compress(bytes(_BOMB_BYTES)) + packer.flush()
+
+
+_NO_WORD_OF_THE_GATEWAY: dict[str, Callable[[], Reply]] = {
+    "empty-200": lambda: Reply(200, b""),
+    "html-200": lambda: Reply(200, _HTML_PAGE, HTML),
+    "gzip-bomb": lambda: Reply(200, _bomb(), JSON, headers=((b"content-encoding", b"gzip"),)),
+}
+_MANNERS = {
+    "act-then-drop": Manner.NOT_AT_ALL,
+    "act-then-reset": Manner.RESET,
+    "cut-head": Manner.HALF_A_HEAD,
+    "cut-body": Manner.HALF_A_BODY,
+    "answer-twice": Manner.TWICE,
+    "close-after": Manner.THE_LAST,
+}
+_SPOILT: dict[str, Callable[[bytes], bytes]] = {
+    "bom": lambda body: b"\xef\xbb\xbf" + body,
+    "truncated": lambda body: body[: len(body) // 2],
+    "truncated-end": lambda body: body[:-1],
+    "body-twice": lambda body: body + body,
+    "wrong-charset": lambda body: body.decode("utf-8").encode("utf-16"),
+}
 
 
 def _applies(kind: str, gateway: str, operation: str, has_session: bool) -> bool:

@@ -45,6 +45,7 @@ class Reply:
     :param content_type: or empty for none.
     :param message_id: the id of the asked-for message as the body spells it, where the body names it.
     :param headers: any others.
+    :param date: what stands in its ``Date`` in place of the sandbox's time; empty for none at all.
     """
 
     status: int
@@ -52,6 +53,7 @@ class Reply:
     content_type: bytes = TEXT
     message_id: str | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    date: bytes | None = None
 
 
 @functools.lru_cache(maxsize=64)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import ssl
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,7 +64,7 @@ class AsyncTransport:
         proxy = self._endpoint.proxy()
         if proxy is not None:
             self._use_proxy(proxy)
-        connector_class = aiohttp.TCPConnector if proxy is None else _ProxiedConnector
+        connector_class = _CleanConnector if proxy is None else _ProxiedConnector
         connector = connector_class(
             limit=0,  # a wait in the connector's queue would count as time spent connecting
             resolver=ThreadedResolver(),  # the system's own, as `requests` uses, also beside aiodns
@@ -224,7 +226,36 @@ class _ProxyTunnelError(Exception):
     """The proxy broke off, or talked nonsense, before it opened the way: the request was not written yet."""
 
 
-class _ProxiedConnector(aiohttp.TCPConnector):
+class _CleanConnector(aiohttp.TCPConnector):
+    """Uses no connection again on which something came that nobody had asked for.
+
+    aiohttp would take that for the answer to the next request: a gateway that answers twice, and whose answers name no
+    message, would confirm a stop that it has not even seen.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: weakref.WeakSet[object] = weakref.WeakSet()
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol = connection.protocol
+            if protocol in self._used and (protocol.should_close or _has_unread(connection.transport)):
+                connection.close()
+                continue
+            self._used.add(protocol)
+            return connection
+
+
+def _has_unread(transport: asyncio.Transport) -> bool:
+    """Say whether something came that the loop has not read yet (or the end of the connection did)."""
+    found = select.poll()
+    found.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(found.poll(0))
+
+
+class _ProxiedConnector(_CleanConnector):
     """Tells a failure while a tunnel is asked for from the same failure after the request was written."""
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -91,13 +95,15 @@ def test_retry_after_comes_in_every_shape(
     assert shown["429-ten-years"] == "315360000"
 
 
-@pytest.mark.parametrize("kind", ["act-then-drop", "act-then-error", "truncated", "cut-body"])
+@pytest.mark.parametrize(
+    "kind", ["act-then-drop", "act-then-reset", "act-then-error", "truncated", "cut-head", "cut-body"]
+)
 def test_some_faults_strike_after_the_deed(
     set_faults: SetFaults, rest_stop: Stop, seed: Seed, truth: Truth, kind: str
 ) -> None:
     message_id = seed("clickatell")
     set_faults(share=1, kinds=[kind])
-    if kind in ("act-then-drop", "cut-body"):
+    if kind in ("act-then-drop", "act-then-reset", "cut-head", "cut-body"):
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             rest_stop(message_id)
     else:
@@ -227,6 +233,165 @@ def test_a_slow_answer_is_late_but_right(
     assert answer.json()["data"]["messageStatus"] == "006"
 
 
+# -- faults of the wire itself -----------------------------------------------------------------------------------------
+
+
+class Wire:
+    """A connection to the sandbox without any library's help."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        assert parts.port
+        self._host = f"{parts.hostname}:{parts.port}"
+        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+    def stop(self, message_id: str) -> None:
+        """Ask for a stop, and wait for nothing."""
+        headers = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        request = f"DELETE /rest/message/{message_id} HTTP/1.1\r\nHost: {self._host}\r\n{headers}\r\n"
+        self._socket.sendall(request.encode())
+
+    def read(self) -> bytes:
+        """Return what comes in one go; nothing when the connection is at its end."""
+        return self._socket.recv(1 << 16)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def wire(sandbox: SandboxServer) -> Iterator[Wire]:
+    opened = Wire(sandbox.url)
+    yield opened
+    opened.close()
+
+
+def test_half_a_head_ends_in_the_middle_of_the_headers(set_faults: SetFaults, wire: Wire, seed: Seed) -> None:
+    set_faults(share=1, kinds=["cut-head"])
+    wire.stop(seed("clickatell"))
+    came = wire.read()
+    assert came.startswith(b"HTTP/1.1 200")
+    assert b"\r\n\r\n" not in came
+    assert wire.read() == b""
+
+
+def test_a_dripping_answer_is_right_in_the_end_and_never_silent_for_long(
+    set_faults: SetFaults, wire: Wire, seed: Seed, truth: Truth
+) -> None:
+    message_id = seed("clickatell")
+    set_faults(share=1, kinds=["drip"], slow_seconds=0.4)
+    wire.stop(message_id)
+    pieces = [wire.read()]
+    while not pieces[-1].endswith(b"}}"):
+        pieces.append(wire.read())
+    assert len(pieces) > 3
+    assert b'"006"' in b"".join(pieces)
+    assert truth()[message_id]["state"] == "cancelled"
+
+
+def test_two_answers_come_in_one_go_before_anything_else_can_be_asked(
+    set_faults: SetFaults, wire: Wire, seed: Seed, truth: Truth
+) -> None:
+    one, other = seed("clickatell"), seed("clickatell")
+    set_faults(share=1, kinds=["answer-twice"], times=1)
+    wire.stop(one)
+    came = wire.read()
+    half = len(came) // 2
+    assert came[:half] == came[half:]
+    assert came.count(b"HTTP/1.1 200") == came.count(one.encode()) == 2
+    wire.stop(other)  # the connection is still good
+    assert other.encode() in wire.read()
+    assert truth()[one]["state"] == truth()[other]["state"] == "cancelled"
+
+
+def test_a_promised_connection_can_be_closed_behind_an_answer(
+    set_faults: SetFaults, wire: Wire, seed: Seed
+) -> None:
+    message_id = seed("clickatell")
+    set_faults(share=1, kinds=["close-after"])
+    wire.stop(message_id)
+    came = wire.read()
+    assert b'"006"' in came
+    assert b"connection: close" not in came.lower()
+    assert wire.read() == b""
+
+
+def test_a_reset_is_not_an_orderly_end(set_faults: SetFaults, wire: Wire, seed: Seed) -> None:
+    set_faults(share=1, kinds=["act-then-reset"])
+    wire.stop(seed("clickatell"))
+    with pytest.raises(ConnectionResetError):
+        wire.read()
+
+
+# -- faults of what is said ---------------------------------------------------------------------------------------------
+
+
+def test_a_redirect_leads_to_another_host_where_whoever_follows_is_counted(
+    set_faults: SetFaults, sandbox: SandboxServer, session: requests.Session, seed: Seed, truth: Truth
+) -> None:
+    message_id = seed("clickatell")
+    set_faults(share=1, kinds=["redirect"])
+    url = f"{sandbox.url}/rest/message/{message_id}"
+    answer = session.delete(url, headers=HEADERS, timeout=10, allow_redirects=False)
+    assert answer.status_code == 307
+    assert answer.json()["data"]["messageStatus"] == "006"
+    assert urlsplit(answer.headers["Location"]).hostname != urlsplit(url).hostname
+    assert sandbox.state.traffic.strayed == 0
+    session.delete(url, headers=HEADERS, timeout=10)
+    assert sandbox.state.traffic.strayed == 1
+    assert truth()[message_id]["state"] == "scheduled"
+
+
+def test_a_success_that_is_none_comes_with_an_errors_status(
+    set_faults: SetFaults, rest_stop: Stop, seed: Seed, truth: Truth
+) -> None:
+    message_id = seed("clickatell")
+    set_faults(share=1, kinds=["error-on-success"])
+    answers = [rest_stop(message_id) for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {403, 404, 500, 502}
+    assert {answer.json()["data"]["messageStatus"] for answer in answers} == {"006"}
+    assert truth()[message_id]["state"] == "scheduled"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoilt"),
+    [("truncated-end", b"tru"), ("body-twice", b"truetrue"), ("wrong-charset", "true".encode("utf-16"))],
+)
+def test_a_body_can_be_spoilt_after_the_deed(
+    set_faults: SetFaults, esendex_stop: Stop, seed: Seed, truth: Truth, kind: str, spoilt: bytes
+) -> None:
+    message_id = seed("esendex")
+    set_faults(share=1, kinds=[kind])
+    assert esendex_stop(message_id).content == spoilt
+    assert truth()[message_id]["state"] == "cancelled"
+
+
+def test_a_bomb_is_small_until_it_is_unpacked(
+    set_faults: SetFaults, sandbox: SandboxServer, session: requests.Session, seed: Seed, truth: Truth
+) -> None:
+    ids = [seed("clickatell") for _ in range(20)]
+    set_faults(share=1, kinds=["gzip-bomb"])
+    for message_id in ids:
+        url = f"{sandbox.url}/rest/message/{message_id}"
+        answer = session.delete(url, headers=HEADERS, timeout=10, stream=True)
+        packed = answer.raw.read(decode_content=False)
+        assert len(packed) < 64 << 10
+    assert len(gzip.decompress(packed)) == 32 << 20
+    assert {row["state"] for row in truth().values()} == {"scheduled", "cancelled"}
+
+
+def test_a_date_can_be_of_any_kind(
+    set_faults: SetFaults, sandbox: SandboxServer, rest_stop: Stop, seed: Seed
+) -> None:
+    message_id = seed("clickatell")
+    set_faults(share=1, kinds=["odd-date"])
+    dates = {rest_stop(message_id).headers.get("Date") for _ in range(60)}
+    assert {None, "yesterday"} < dates
+    years = {int(date.split()[3]) for date in dates if date and date.split()[3:4]}
+    assert {1, 9999, datetime.now(UTC).year + 1, datetime.now(UTC).year - 1} <= years
+
+
 def test_faults_can_be_confined_to_calls_and_to_a_number(
     set_faults: SetFaults, sandbox: SandboxServer, session: requests.Session, rest_stop: Stop, seed: Seed
 ) -> None:
@@ -295,11 +460,12 @@ def test_the_gateways_word_about_a_message_is_true_under_every_fault(
     set_faults: SetFaults, rest_stop: Stop, seed: Seed, truth: Truth
 ) -> None:
     ids = [seed("clickatell") for _ in range(300)]
-    set_faults(share=1, kinds=[kind for kind in KINDS if kind != "slow"])
+    set_faults(share=1, kinds=[kind for kind in KINDS if kind not in ("slow", "drip")])
     confirmed = []
     for message_id in ids:
         try:
             answer = rest_stop(message_id)
+            answer.raise_for_status()
             data = json.loads(answer.content)["data"]
         except (requests.RequestException, ValueError, KeyError):
             continue

@@ -154,20 +154,31 @@ class Client:
         self.kind = kind
 
     def send(
-        self, base_url: str, *requests: Request, timeout: float = 5.0
+        self,
+        base_url: str,
+        *requests: Request,
+        timeout: float = 5.0,
+        between: Callable[[], object] = lambda: None,
     ) -> list[Answer | TransportFailure]:
         if self.kind == "sync":
+            found: list[Answer | TransportFailure] = []
             with SyncTransport(base_url, timeout=timeout) as transport:
-                return [self._try(lambda request=request: transport.send(request)) for request in requests]
-        return asyncio.run(self._send(base_url, requests, timeout), debug=self.kind == "async debug")
+                for request in requests:
+                    if found:
+                        between()
+                    found.append(self._try(lambda request=request: transport.send(request)))
+            return found
+        return asyncio.run(self._send(base_url, requests, timeout, between), debug=self.kind == "async debug")
 
     async def _send(
-        self, base_url: str, requests: Sequence[Request], timeout: float
+        self, base_url: str, requests: Sequence[Request], timeout: float, between: Callable[[], object]
     ) -> list[Answer | TransportFailure]:
         found: list[Answer | TransportFailure] = []
         try:
             async with AsyncTransport(base_url, timeout=timeout) as transport:
                 for request in requests:
+                    if found:
+                        await asyncio.to_thread(between)
                     try:
                         found.append(await transport.send(request))
                     except TransportFailure as error:

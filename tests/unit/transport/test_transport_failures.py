@@ -353,6 +353,40 @@ def test_a_request_is_never_silently_repeated(client, serve, method):
     assert server.connections == 1, "the connection is kept alive, or this test proves nothing"
 
 
+# --- no answer is taken for another's ---
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one go", "later"])
+@pytest.mark.parametrize("again", [http_answer(b"one"), http_answer(b"one")[:30]], ids=["whole", "in part"])
+def test_an_answer_that_comes_twice_is_never_taken_for_that_to_the_next_request(
+    client, serve, at_once, again
+):
+    first_is_read, again_is_sent = threading.Event(), threading.Event()
+
+    def answer_twice(server: RawServer, connection: socket.socket) -> None:
+        count = len(server.requests)
+        while server.read_request(connection):
+            if count:
+                connection.sendall(http_answer(b"two"))
+            elif at_once:
+                connection.sendall(http_answer(b"one") + again)
+            else:
+                connection.sendall(http_answer(b"one"))
+                first_is_read.wait(10)
+                connection.sendall(again)
+            again_is_sent.set()
+            count += 1
+
+    def meanwhile() -> None:
+        first_is_read.set()
+        again_is_sent.wait(10)
+
+    server = serve(answer_twice)
+    first, second = client.send(server.url, get(server.url), get(server.url), between=meanwhile)
+    assert first.body == b"one"
+    assert second.body == b"two"
+
+
 # --- the thread behind the single call ---
 
 
