@@ -340,7 +340,8 @@ class Engine:
                 verdict = self._gateway.read_stop(message_id, id_type, answer)
             else:
                 verdict = self._gateway.read_status(message_id, id_type, answer)
-            if self._clock.note(answer, begun + took_s):
+            # A page of somebody else's may bear any date.
+            if is_an_answer(verdict) and self._clock.note(answer, begun + took_s):
                 self._queue.clock_changed(self._clock.now())
             if session is not None and verdict.finding is not Finding.SESSION:
                 self._sessions.works()
@@ -506,7 +507,7 @@ class Engine:
             if not self._health.down:
                 return
             if self._health.patience_left(self._loop.time()) <= 0 or (
-                probed and self._clock.now() > self._queue.last_due
+                probed and min(self._clock.now(), self._wall()) > self._queue.last_due
             ):
                 log.error(
                     "%s has given no answer for %.0f s: giving up. %d messages are open.",
@@ -538,7 +539,7 @@ class Engine:
     def _slow_down(self, verdict: Verdict) -> None:
         self.stats.throttled += 1
         patience_s = self._limits.give_up_after_s - self._health.busy_for(self._loop.time())
-        if patience_s < 0:
+        if patience_s < 0 and self._health.still_busy():
             log.error(
                 "%s has only asked to slow down: giving up. %d messages are open.",
                 self._gateway.label,
@@ -547,7 +548,7 @@ class Engine:
             self.end(RunEnd.GATEWAY_DOWN)
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         pause_s = retry_after_seconds(verdict.retry_after, now=now)
-        # No longer than the run would wait for the gateway anyway: then it is asked once more, and given up.
+        # No longer than the run would wait for the gateway anyway: then it is asked a few times more, and given up.
         self._pacer.slow_down(pause_s if pause_s is None else max(0.0, min(pause_s, patience_s)))
 
     # -- the account ------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Health:
         self._stumbled: set[int] = set()
         self._since = 0.0
         self._busy_since: float | None = None
+        self._still_busy = 0
         self.down = False
 
     def good(self) -> bool:
@@ -52,6 +53,7 @@ class Health:
             self._failures = 0
             self._stumbled.clear()
         self._busy_since = None
+        self._still_busy = 0
         was_down, self.down = self.down, False
         return was_down
 
@@ -84,6 +86,14 @@ class Health:
         if self._busy_since is None:
             self._busy_since = now
         return now - self._busy_since
+
+    def still_busy(self) -> bool:
+        """Note a request to slow down that came though the run has waited for as long as it would.
+
+        :return: whether there were enough of them in a row: what came after a single long pause may be a stray.
+        """
+        self._still_busy += 1
+        return self._still_busy >= FEWEST_FAILURES_IN_A_ROW
 
     def down_for(self, now: float) -> float:
         """Tell for how many seconds the gateway has not answered."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.sandbox import (
@@ -76,8 +77,7 @@ class GatewayEndpoint:
         call.body = body
         gateway, operation, handler = _route(call)
         if gateway is None:
-            self._state.traffic.strayed += call.path.startswith(ELSEWHERE)
-            await answer(send, Reply(404, b"<html><body>Not Found</body></html>", HTML), self._state.now())
+            await answer(send, _nothing_here(self._state, call), self._state.now())
             return
         incident = self._serve(gateway, operation, handler, call)
         if self._state.latency > 0:
@@ -115,13 +115,16 @@ class GatewayEndpoint:
 
 def _route(call: Call) -> tuple[str | None, str, Handler]:
     path = call.path
+    if path.startswith(ELSEWHERE):
+        gateway, _, _ = _route(replace(call, path=path[len(ELSEWHERE) :]))
+        return gateway, "elsewhere", _nothing_here
     if path.startswith("/rest/"):
         return CLICKATELL, clickatell_rest.operation_of(call), clickatell_rest.handle
     if path.startswith("/http/"):
         return CLICKATELL, clickatell_http.operation_of(call), clickatell_http.handle
     if path[:14].lower() == "/messaging.svc":
         return ESENDEX, esendex.operation_of(call), esendex.handle
-    return None, "", clickatell_rest.handle
+    return None, "", _nothing_here
 
 
 async def _read_body(receive: Receive) -> bytes | None:
@@ -137,6 +140,10 @@ async def _read_body(receive: Receive) -> bytes | None:
         if len(body) <= MAX_BODY_BYTES:
             body += message.get("body", b"")
     return body
+
+
+def _nothing_here(state: SandboxState, call: Call) -> Reply:
+    return Reply(404, b"<html><body>Not Found</body></html>", HTML)
 
 
 def _elsewhere(call: Call) -> bytes:

@@ -43,8 +43,6 @@ class Traffic:
         self._monotonic = monotonic
         self._arrived = {gateway: SlidingSecond() for gateway in GATEWAYS}
         self._admitted = {gateway: SlidingSecond() for gateway in GATEWAYS}
-        self.strayed = 0
-        """How many calls followed a redirect to another host."""
         self._outcomes: dict[str, Counter[tuple[str, str]]] = {gateway: Counter() for gateway in GATEWAYS}
 
     def admit(self, gateway: str, limit: int | None) -> bool:
@@ -71,7 +69,7 @@ class Traffic:
 
     def summary(self) -> dict[str, Any]:
         """Return per gateway the number of calls, the busiest sliding second, the outcomes per operation."""
-        answer: dict[str, Any] = {"elsewhere": self.strayed}
+        answer: dict[str, Any] = {}
         for gateway in GATEWAYS:
             calls: dict[str, dict[str, int]] = {}
             for (operation, outcome), number in sorted(self._outcomes[gateway].items()):

@@ -362,6 +362,13 @@ def test_a_429_did_not_act_so_that_a_cancelled_message_is_not_taken_for_ours_twi
     assert played.outcomes == {"cancelled": 5}
 
 
+def test_one_more_429_after_a_pause_as_long_as_the_patience_does_not_end_the_run() -> None:
+    ten_years = page(429, {"Retry-After": "315360000"})
+    answers = iter([ten_years, page(429, {"Retry-After": "1"})])
+    played = play(rest(), 50, lambda call: next(answers, stops_all(call)), concurrency=1, give_up_after_s=60)
+    assert (played.end, played.outcomes) == (RunEnd.COMPLETE, {"cancelled": 50})
+
+
 def test_a_gateway_that_only_asks_to_slow_down_is_given_up() -> None:
     played = play(rest(), 20, lambda _: page(429, {"Retry-After": "30"}), give_up_after_s=300)
     assert played.end is RunEnd.GATEWAY_DOWN
@@ -858,6 +865,26 @@ def test_half_a_minute_between_the_clocks_is_let_pass() -> None:
     campaign = campaign_of(rest(), 3, due=[-20.0, -10.0, 400.0])
     played = play(rest(), campaign, lambda call: dated(call, -25), concurrency=1, rate=2)
     assert [int(call.message_id, 16) - 1 for call in played.calls] == [2, 0, 1]
+
+
+def test_the_date_of_a_proxys_page_does_not_reorder_the_run() -> None:
+    pages = iter([page(502, {"Date": formatdate(T0 + 86_400, usegmt=True)})])
+    campaign = campaign_of(rest(), 4, due=[10.0, 20.0, 5000.0, 6000.0])
+    played = play(rest(), campaign, lambda call: next(pages, dated(call, 0)), concurrency=1, rate=2)
+    assert [int(call.message_id, 16) - 1 for call in played.calls] == [0, 1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("with_answer", [True, False], ids=["of an answer", "of a proxy's page"])
+def test_an_outage_is_not_given_up_early_because_of_one_wrong_date(with_answer: bool) -> None:
+    a_year_on = {"Date": formatdate(T0 + 365 * 86_400, usegmt=True)}
+
+    def script(call: Call) -> Answer:
+        if call.at < 1 and with_answer:
+            return rest_says(call.message_id, "006", a_year_on)
+        return page(502, a_year_on) if call.at < 60 else dated(call, 0)
+
+    played = play(rest(), campaign_of(rest(), 40, due=[3600.0] * 40), script, concurrency=4, rate=10)
+    assert (played.end, played.outcomes) == (RunEnd.COMPLETE, {"cancelled": 40})
 
 
 @pytest.mark.parametrize(
