@@ -8,6 +8,7 @@ Not documented; the sandbox's choices:
 - credentials: a missing user or password is 001, an unknown user 002, a wrong password 001, a wrong or
   missing api_id 108; an empty ``session_id`` is 005, also for ``ping`` without one; an unknown session is
   003, like an expired one;
+- credentials that are revoked are 001, also where a session is used that was opened before;
 - delmsg of an unknown ``apimsgid`` is 103, of an unknown ``climsgid`` 104, of neither 109; with both,
   ``apimsgid`` counts. querymsg of an unknown ``apimsgid`` is status 001, of an unknown ``climsgid`` 104;
 - a ``climsgid`` that several messages share gets one line for each of them, each naming the gateway's own id;
@@ -99,7 +100,7 @@ def _parameters(call: Call) -> dict[str, str]:
 
 def _run(state: SandboxState, command: str, parameters: dict[str, str]) -> Reply:
     if command == "auth":
-        _check_credentials(parameters)
+        _check_credentials(state, parameters)
         return Reply(200, f"OK: {state.open_session()}".encode("ascii"))
     if command == "ping":
         session_id = _check_session(state, parameters)
@@ -107,7 +108,7 @@ def _run(state: SandboxState, command: str, parameters: dict[str, str]) -> Reply
     if "session_id" in parameters:
         _check_session(state, parameters)
     else:
-        _check_credentials(parameters)
+        _check_credentials(state, parameters)
     if command == "getbalance":
         return Reply(200, f"Credit: {CREDIT}".encode("ascii"))
     if command == "sendmsg":
@@ -115,7 +116,7 @@ def _run(state: SandboxState, command: str, parameters: dict[str, str]) -> Reply
     return _statuses(state, parameters, stop=command == "delmsg")
 
 
-def _check_credentials(parameters: dict[str, str]) -> None:
+def _check_credentials(state: SandboxState, parameters: dict[str, str]) -> None:
     user, password = parameters.get("user"), parameters.get("password")
     if not user or not password:
         raise _RefusalError("001")
@@ -125,6 +126,8 @@ def _check_credentials(parameters: dict[str, str]) -> None:
         raise _RefusalError("001")
     if parameters.get("api_id") != CLICKATELL_API_ID:
         raise _RefusalError("108")
+    if not state.accepts(right=True):
+        raise _RefusalError("001")
 
 
 def _check_session(state: SandboxState, parameters: dict[str, str]) -> str:
@@ -133,6 +136,8 @@ def _check_session(state: SandboxState, parameters: dict[str, str]) -> str:
         raise _RefusalError("005")
     if not state.use_session(session_id):
         raise _RefusalError("003")
+    if not state.accepts(right=True):
+        raise _RefusalError("001")
     return session_id
 
 

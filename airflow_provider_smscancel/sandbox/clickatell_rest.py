@@ -70,7 +70,7 @@ def handle(state: SandboxState, call: Call) -> Reply:
     try:
         resource = _checked_resource(call)
         content_type = _answer_type(call)
-        _check_caller(call)
+        _check_caller(state, call)
         if resource == "balance":
             return _data(200, {"balance": BALANCE}, content_type)
         if resource == "message":
@@ -106,10 +106,10 @@ def _answer_type(call: Call) -> bytes:
     raise _RefusalError(400, "166", "Invalid or missing Accept header")
 
 
-def _check_caller(call: Call) -> None:
+def _check_caller(state: SandboxState, call: Call) -> None:
     if call.method == "POST" and media_type(call.headers.get(b"content-type", b"")) != "application/json":
         raise _RefusalError(400, "167", "Invalid or missing Content-Type header")
-    if call.headers.get(b"authorization") != _AUTHORIZATION:
+    if not state.accepts(right=call.headers.get(b"authorization") == _AUTHORIZATION):
         raise _RefusalError(401, "001", "Authentication failed")
 
 

@@ -35,6 +35,7 @@ def routes(state: SandboxState) -> list[Route]:
         Route("/messages", _checked(control.seed), methods=["POST"]),
         Route("/faults", _checked(control.faults), methods=["POST"]),
         Route("/clock", _checked(control.clock), methods=["POST"]),
+        Route("/credentials", _checked(control.credentials), methods=["POST"]),
         Route("/reset", _checked(control.reset), methods=["POST"]),
         Route("/requests", control.requests, methods=["GET"]),
     ]
@@ -85,6 +86,15 @@ class _Control:
             raise ValueError('give {"now": an ISO 8601 date and time with a zone}')
         self._state.set_clock(moment_of(settings["now"]))
         return JSONResponse({"now": iso(self._state.now())})
+
+    async def credentials(self, request: Request) -> Response:
+        """Accept no credentials any more, at once or after so many calls."""
+        settings = await _settings(request, {"revoked_after"})
+        after = settings.get("revoked_after", 0)
+        if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+            raise ValueError("revoked_after must be a number of calls, 0 or more")
+        self._state.revoke_credentials(after)
+        return JSONResponse({"revoked_after": after})
 
     async def reset(self, request: Request) -> Response:
         """Start anew, with the settings of the command line."""

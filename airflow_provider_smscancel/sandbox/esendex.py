@@ -97,8 +97,12 @@ def _cancel_message(state: SandboxState, call: Call) -> Reply:
     return boolean(state.stop_by_id(ESENDEX, _given_guid(call, "messageid")), _wants_json(call))
 
 
+def _accepts(state: SandboxState, license_key: str) -> bool:
+    return state.accepts(right=license_key == ESENDEX_LICENSE_KEY)
+
+
 def _cancel_all_messages(state: SandboxState, call: Call) -> Reply:
-    valid = _given_guid(call, "licensekey") == ESENDEX_LICENSE_KEY
+    valid = _accepts(state, _given_guid(call, "licensekey"))
     if valid:
         state.stop_all(ESENDEX)
     return boolean(valid, _wants_json(call))
@@ -107,7 +111,7 @@ def _cancel_all_messages(state: SandboxState, call: Call) -> Reply:
 def _read_message_status(state: SandboxState, call: Call) -> Reply:
     license_key, message_id = _query_guid(call, "licensekey"), _query_guid(call, "messageid")
     message = state.find(ESENDEX, message_id)
-    if license_key != ESENDEX_LICENSE_KEY:
+    if not _accepts(state, license_key):
         status = 401
     else:
         status = 404 if message is None else message_status_code(message, state.now())
@@ -126,7 +130,7 @@ def _get_message_status(state: SandboxState, call: Call) -> Reply:
 
 def _get_postback_settings(state: SandboxState, call: Call) -> Reply:
     license_key = _query_guid(call, "licensekey")
-    return postback_settings(0 if license_key == ESENDEX_LICENSE_KEY else 1, license_key, _wants_json(call))
+    return postback_settings(0 if _accepts(state, license_key) else 1, license_key, _wants_json(call))
 
 
 def _send_message(state: SandboxState, call: Call) -> Reply:
@@ -140,7 +144,7 @@ def _send_message(state: SandboxState, call: Call) -> Reply:
         raise RequestError
     body, sender, reference = texts
     moment, date_status = _scheduled_at(order.get("ScheduledDateTime"))
-    refusal = date_status or _refusal(license_key.lower(), body, sender)
+    refusal = date_status or _refusal(state, license_key.lower(), body, sender)
     answers = []
     for number in recipients:
         status = refusal or (0 if re.fullmatch(r"\+?[1-9][0-9]{9,14}", number) else 406)
@@ -154,9 +158,9 @@ def _send_message(state: SandboxState, call: Call) -> Reply:
     return outgoing_messages(answers, _wants_json(call))
 
 
-def _refusal(license_key: str, body: str, sender: str) -> int:
+def _refusal(state: SandboxState, license_key: str, body: str, sender: str) -> int:
     """Return the MessageStatus by which the whole send is refused, or 0."""
-    if license_key != ESENDEX_LICENSE_KEY:
+    if not _accepts(state, license_key):
         return 401
     if sender and not re.fullmatch(r"\+?[0-9]{3,15}", sender):
         return 400

@@ -113,6 +113,7 @@ class SandboxState:
         self._order: dict[str, list[Message]] = {gateway: [] for gateway in GATEWAYS}
         self._by_client_id: dict[str, list[Message]] = {}
         self._sessions: dict[str, float] = {}
+        self._accepted_calls_left: int | None = None
         self._rehearsing = False
         self._undo: list[tuple[Message, float | None, str | None, int]] = []
         self.faults = Faults(seed=self._seed, profile=self._starting_profile)
@@ -217,6 +218,20 @@ class SandboxState:
                 message, cancelled_at, code, stop_requests = self._undo.pop()
                 message.cancelled_at, message.code = cancelled_at, code
                 message.stop_requests = stop_requests
+
+    def revoke_credentials(self, after: int = 0) -> None:
+        """Accept no credentials any more, of neither gateway, once so many more calls had theirs accepted."""
+        self._accepted_calls_left = after
+
+    def accepts(self, *, right: bool) -> bool:
+        """Say whether a call's credentials are accepted.
+
+        :param right: whether they are the sandbox's own.
+        """
+        if not right or self._accepted_calls_left is None:
+            return right
+        self._accepted_calls_left = max(-1, self._accepted_calls_left - 1)
+        return self._accepted_calls_left >= 0
 
     def open_session(self) -> str:
         """Open a session of Clickatell's HTTP API and return its id."""

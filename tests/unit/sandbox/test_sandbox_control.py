@@ -181,6 +181,33 @@ def test_an_unknown_path_is_404(sandbox: SandboxServer, session: requests.Sessio
         assert session.get(sandbox.url + path, timeout=10).status_code == 404
 
 
+def test_credentials_can_be_revoked_after_so_many_calls(
+    sandbox: SandboxServer, session: requests.Session, post: Post, stop: Callable[[str], requests.Response]
+) -> None:
+    ids = post("messages", {"gateway": "clickatell", "count": 4}).json()["ids"]
+    sms = sandbox.state.open_session()
+    assert post("credentials", {"revoked_after": 2}).status_code == 200
+    assert [stop(message_id).status_code for message_id in ids] == [200, 200, 401, 401]
+    form = {"user": "sandbox", "password": "sandbox-password", "api_id": "sandbox-api"}
+    assert session.post(f"{sandbox.url}/http/getbalance", data=form).text.startswith("ERR: 001")
+    assert session.post(f"{sandbox.url}/http/getbalance", data={"session_id": sms}).text.startswith(
+        "ERR: 001"
+    )
+    key = {"LicenseKey": "5a9dbe5a-0000-4000-8000-5a9dbe5a0000"}
+    settings = f"{sandbox.url}/messaging.svc/GetPostbackSettingsForLicenseKey"
+    accept = {"Accept": "application/json"}
+    assert session.get(settings, params=key, headers=accept).json()[0]["ReturnCode"] == 1
+    post("reset")
+    assert session.get(settings, params=key, headers=accept).json()[0]["ReturnCode"] == 0
+
+
+@pytest.mark.parametrize("after", [-1, True, "soon", 1.5])
+def test_a_number_of_calls_that_is_none_is_refused(post: Post, after: object) -> None:
+    answer = post("credentials", {"revoked_after": after})
+    assert answer.status_code == 400
+    assert "revoked_after" in answer.json()["error"]
+
+
 def test_a_body_beyond_a_mebibyte_is_refused(sandbox: SandboxServer, session: requests.Session) -> None:
     answer = session.post(sandbox.url + "/messaging.svc/CancelMessage", data=b"x" * 1_100_000, timeout=10)
     assert answer.status_code == 413
