@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from airflow_provider_smscancel.gateways.base import Gateway
 from airflow_provider_smscancel.gateways.clickatell_http import ClickatellHttp
@@ -73,11 +73,19 @@ class Comparison:
     :param open: whose outcome claims nothing.
     """
 
-    messages: int
+    messages: int = 0
     wrong: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     never_asked: list[str] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
+
+    def __iadd__(self, other: Comparison) -> Self:
+        self.messages += other.messages
+        self.wrong += other.wrong
+        self.missing += other.missing
+        self.never_asked += other.never_asked
+        self.open += other.open
+        return self
 
     @property
     def lost(self) -> int:
@@ -86,7 +94,7 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.wrong)} outcomes contradict the record, {len(self.missing)} messages without an outcome, "
+            f"{len(self.wrong)} contradictions, {len(self.missing)} without an outcome, "
             f"{len(self.never_asked)} cancellable and never asked; {len(self.open)} left open"
         )
 

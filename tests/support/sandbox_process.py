@@ -54,6 +54,17 @@ class SandboxProcess:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["ids"])
 
+    def put_in(self, messages: list[Row]) -> list[str]:
+        """Put messages in that differ, and return their ids in order."""
+        answer = self._session.post(f"{self.url}/_sandbox/messages", json=messages, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["ids"])
+
+    def revoke_credentials(self, after: int) -> None:
+        """Accept no credentials any more after so many calls."""
+        order = {"revoked_after": after}
+        assert self._session.post(f"{self.url}/_sandbox/credentials", json=order, timeout=30).ok
+
     def set_faults(self, **settings: Any) -> None:
         """Say what goes wrong from now on."""
         answer = self._session.post(f"{self.url}/_sandbox/faults", json=settings, timeout=30)

@@ -1,0 +1,130 @@
+"""Faults of every kind on 30 % of the calls, for every gateway and format: all kinds together, and each by itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+
+from support.ground_truth import FORMATS, Comparison
+
+from airflow_provider_smscancel.sandbox.faults import KINDS
+from torture.plan import Plan, Row, say
+from torture.runs import (
+    LEAVING,
+    SCHEDULED,
+    SHARE,
+    at_sandbox,
+    faults_struck,
+    led_astray,
+    put_in,
+    quiet,
+    stop_and_compare,
+)
+
+LEAVING_SHARE_OF_RUN_S = 0.04
+"""When the last of those that leave meanwhile leaves, in seconds for each message: about when the run has asked for all."""
+EACH_KIND = 50
+"""Each kind by itself is tried with one in so many of the messages, in each format."""
+FEWEST = 6
+FEW_MESSAGES = 500
+KINDS_WITH_FEW = 4
+"""With fewer messages than that, so many kinds are drawn by lot in each format: each takes seconds."""
+TIMES = {"429-ten-years": 1}
+"""Kinds that are waited out for long are met so many times only."""
+BY_ITSELF = {SCHEDULED: 80, LEAVING: 10, "cancelled": 5, "unknown": 5}
+
+
+@dataclass
+class Found:
+    """What came of one format.
+
+    :param struck: how many faults there were, by kind.
+    :param astray: how many calls followed a redirect to another host.
+    :param lost_to: how many messages were lost, by the kind of fault.
+    """
+
+    told: Comparison = field(default_factory=Comparison)
+    struck: Counter[str] = field(default_factory=Counter)
+    astray: int = 0
+    lost_to: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Found) -> None:
+        """Take up what came of another run."""
+        self.told += other.told
+        self.struck += other.struck
+        self.astray += other.astray
+        self.lost_to += other.lost_to
+
+
+def attack(plan: Plan) -> list[Row]:
+    """Stop a campaign in every format, all of them side by side, each at a sandbox of its own."""
+    together = {name: Found() for name in FORMATS}
+    by_itself = Found()
+    with quiet(), ThreadPoolExecutor(2 * len(FORMATS)) as pool:
+        for seed in plan.seeds:
+            say(f"   seed {seed}: {len(FORMATS)} formats with {plan.messages:,} messages each, side by side")
+            runs = {name: pool.submit(_all_kinds, name, plan.messages, seed) for name in FORMATS}
+            others = [pool.submit(_each_kind, name, plan.messages, seed) for name in FORMATS]
+            for name, run in runs.items():
+                together[name].add(run.result())
+            for other in others:
+                by_itself.add(other.result())
+    rows = [
+        Row(
+            f"{name}: faults of every kind on {SHARE:.0%} of the calls",
+            found.told.messages,
+            "messages",
+            found.told.lost + found.astray,
+            f"{found.told}; {found.struck.total():,} faults of {len(found.struck)} kinds",
+        )
+        for name, found in together.items()
+    ]
+    return [*rows, _row_by_itself(by_itself)]
+
+
+def _row_by_itself(found: Found) -> Row:
+    lost_to = ", ".join(f"{kind} ({count})" for kind, count in found.lost_to.most_common())
+    never = ", ".join(kind for kind in KINDS if kind not in found.struck)
+    words = [f"{found.told}; {found.struck.total():,} faults"]
+    words += [f"lost to: {lost_to}"] * bool(lost_to) + [f"never struck: {never}"] * bool(never)
+    return Row(
+        f"each of {len(found.struck)} kinds by itself on {SHARE:.0%} of the calls, over all formats",
+        found.told.messages,
+        "messages",
+        found.told.lost + found.astray,
+        "; ".join(words),
+    )
+
+
+def _all_kinds(name: str, messages: int, seed: int) -> Found:
+    random = Random(f"{name}:{seed}")  # noqa: S311 - reproducible on purpose
+    with at_sandbox(name, seed) as (sandbox, gateway, report):
+        given = put_in(
+            sandbox,
+            gateway,
+            messages,
+            random,
+            leaving_within_s=max(5.0, messages * LEAVING_SHARE_OF_RUN_S),
+        )
+        sandbox.set_faults(share=SHARE)
+        told = stop_and_compare(sandbox, gateway, given, report)
+        return Found(told, faults_struck(sandbox, gateway), led_astray(sandbox, gateway))
+
+
+def _each_kind(name: str, messages: int, seed: int) -> Found:
+    random = Random(f"{name}:{seed}:each")  # noqa: S311 - reproducible on purpose
+    kinds = list(KINDS) if messages >= FEW_MESSAGES else random.sample(list(KINDS), KINDS_WITH_FEW)
+    found = Found()
+    with at_sandbox(name, seed) as (sandbox, gateway, folder):
+        for kind in kinds:
+            before = faults_struck(sandbox, gateway)
+            given = put_in(sandbox, gateway, max(FEWEST, messages // EACH_KIND), random, mixture=BY_ITSELF)
+            sandbox.set_faults(share=SHARE, kinds=[kind], times=TIMES.get(kind))
+            told = stop_and_compare(sandbox, gateway, given, folder / kind)
+            struck = faults_struck(sandbox, gateway) - before
+            if struck:  # not every kind befalls every format
+                found.add(Found(told, struck, 0, Counter({kind: told.lost} if told.lost else {})))
+        found.astray = led_astray(sandbox, gateway)
+    return found
