@@ -61,6 +61,10 @@ _ERR_TO = re.compile(rb"(?:^|[\s,:])To:[ \t]*(\+?[0-9]{1,20})$", re.IGNORECASE)
 _OK_LINE = re.compile(rb"OK:[ \t]*(?P<session>[A-Za-z0-9_-]{0,128})", re.IGNORECASE)
 _CREDIT_LINE = re.compile(rb"Credits?:[ \t]*(?P<amount>[-0-9.]{1,32})", re.IGNORECASE)
 
+# The documented id has 32 hexadecimal characters. A shorter one is what is left of it in an answer that was cut: nothing in
+# these lines tells where they end, and the message could never be stopped by it.
+_PART_OF_AN_ID = re.compile(r"[0-9A-Fa-f]{1,31}")
+
 _BOM = b"\xef\xbb\xbf"
 _MAX_IDS_NAMED = 5
 
@@ -341,5 +345,7 @@ def _entry(line: _IdLine | _ErrLine) -> Entry | None:
     if isinstance(line, _ErrLine):
         return Entry(None, error_text(line.code), line.number)
     if line.status is not None or not ID_PATTERN.fullmatch(line.message_id):
+        return None
+    if _PART_OF_AN_ID.fullmatch(line.message_id):
         return None
     return Entry(line.message_id, None, line.number)

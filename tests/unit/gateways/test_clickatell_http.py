@@ -584,6 +584,13 @@ def test_one_refused_recipient_is_an_entry_with_our_own_words(tail, error):
     assert read_send(f"ERR: {tail}", to=NUMBERS[:1]) == [SentMessage(None, error, "27831234567")]
 
 
+@pytest.mark.parametrize("left", [1, 16, 31])
+def test_a_part_of_an_id_is_not_taken_for_the_id_of_a_message_that_was_sent(left):
+    verdict = read_send(f"ID: {ID[:left]}", to=NUMBERS[:1])
+    assert verdict.finding is Finding.UNREADABLE
+    assert "sent" in verdict.detail
+
+
 @pytest.mark.parametrize(
     "text",
     [
