@@ -115,7 +115,7 @@ def run_job(service: Service, given: Given, report: Path, try_number: int = 1) -
 
 
 @contextlib.contextmanager
-def at_sandbox(name: str, seed: int) -> Iterator[tuple[SandboxProcess, Gateway, Path]]:
+def at_sandbox(name: str, seed: int | str) -> Iterator[tuple[SandboxProcess, Gateway, Path]]:
     """Start a sandbox for one of the formats, with a folder for reports."""
     with SandboxProcess("--seed", str(seed)) as sandbox, tempfile.TemporaryDirectory() as folder:
         yield sandbox, FORMATS[name](sandbox.url), Path(folder)

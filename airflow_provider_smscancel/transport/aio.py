@@ -240,8 +240,8 @@ class _CleanConnector(aiohttp.TCPConnector):
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         while True:
             connection = await super().connect(*args, **kwargs)
-            protocol = connection.protocol
-            if protocol in self._used and (protocol.should_close or _has_unread(connection.transport)):
+            protocol: Any = connection.protocol
+            if protocol in self._used and (protocol.should_close or _has_unread(protocol.transport)):
                 connection.close()
                 continue
             self._used.add(protocol)

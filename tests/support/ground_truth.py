@@ -89,8 +89,8 @@ class Comparison:
 
     @property
     def lost(self) -> int:
-        """How many messages went wrong, in one way or another."""
-        return len({*self.wrong, *self.missing, *self.never_asked})
+        """How much went wrong, in one way or another."""
+        return len(self.wrong) + len(self.missing) + len(self.never_asked)
 
     def __str__(self) -> str:
         return (
