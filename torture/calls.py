@@ -31,7 +31,7 @@ STATES = ("scheduled", "scheduled", "scheduled", "queued", "sent", "cancelled", 
 EACH = 500
 """Each call is made under each kind of fault with one in so many of the messages."""
 FEW_MESSAGES = 500
-KINDS_WITH_FEW = 3
+KINDS_WITH_FEW = 2
 """With fewer messages than that, so many kinds are drawn by lot for each way to talk to a gateway."""
 MANY = 20
 """``cancel_messages`` stops one in so many of the messages, under all kinds together."""

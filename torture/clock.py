@@ -14,13 +14,14 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from support.ground_truth import FORMATS, Comparison
-from support.virtual_sandbox import VirtualSandbox, Way, open_way
+from support.virtual_sandbox import NEEDS_A_WIRE, VirtualSandbox, Way, open_way
 
 from airflow_provider_smscancel.campaigns.messages import UNDATED, MessageRef, due_time
 from airflow_provider_smscancel.campaigns.run import Limits, RunEnd
+from airflow_provider_smscancel.sandbox.faults import KINDS
 from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
 from torture.plan import Plan, Row
-from torture.runs import quiet
+from torture.runs import SHARE, quiet
 from torture.virtual import gateway_of, held_against_record, run
 
 PLAIN_DAY = datetime(2027, 5, 17, 9, 0, tzinfo=UTC).timestamp()
@@ -28,10 +29,13 @@ TAKES_S = 20.0
 """How long a run takes that meets no faults."""
 PATIENCE_S = 600.0
 CONCURRENCY = 32
-EACH_SCENE = 10
+EACH_SCENE = 3
 """Each scene is played with one in so many of the messages, in each format."""
 FEWEST = 20
 HOUR_S = 3_600.0
+
+WHOLE = [kind for kind in KINDS if kind not in NEEDS_A_WIRE]
+"""The kinds of faults that there can be without a socket."""
 
 OFFSETS_S = (HOUR_S, -HOUR_S, 29.0, -29.0, 30.0, -30.0, 31.0, -31.0)
 """How far this machine's clock is ahead; half a minute is what is let pass."""
@@ -90,6 +94,7 @@ class Scene:
 
     :param dates: when the messages leave in truth, one after the other, in seconds since 1970.
     :param told: what the list says of it, given the true moment; ``None`` for nothing.
+    :param faults: whether the sandbox breaks answers meanwhile as well.
     """
 
     began_at: float
@@ -99,6 +104,7 @@ class Scene:
     ahead_s: float = 0.0
     date: Callable[[float, Random], str] | None = None
     way_there: Way = open_way
+    faults: bool = False
 
 
 def attack(plan: Plan) -> list[Row]:
@@ -139,6 +145,8 @@ def _play(scene: Scene, name: str, count: int, random: Random) -> tuple[Comparis
         {"message_id": message_id, "scheduled_at": scene.told(at, random)}
         for message_id, at in zip(ids, moments, strict=True)
     ]
+    if scene.faults:
+        sandbox.state.faults.configure(share=SHARE, kinds=WHOLE)
     limits = Limits(count / TAKES_S, CONCURRENCY, PATIENCE_S)
     began_as: dict[str, str | None] = dict.fromkeys(ids, "scheduled")
     tried = run(gateway, sandbox, items, limits=limits, ahead_s=scene.ahead_s, random=random)
@@ -155,10 +163,11 @@ def _truly(at: float, random: Random) -> object:
 
 def _scenes() -> dict[str, list[Scene]]:
     return {
-        "sent by the gateway while the cancel is in flight": [
-            Scene(PLAIN_DAY, _within(PLAIN_DAY, TAKES_S), told, latency_s=latency_s)
+        "sent by the gateway while the cancel is in flight, with faults and without": [
+            Scene(PLAIN_DAY, _within(PLAIN_DAY, TAKES_S), told, latency_s=latency_s, faults=faults)
             for told in (_truly, _nothing, _wrongly)
             for latency_s in (0.5, 2.0)
+            for faults in (False, True)
         ],
         "a local clock that is off by an hour, or by about half a minute": [
             Scene(PLAIN_DAY, _within(PLAIN_DAY, 2 * TAKES_S), _truly, ahead_s=ahead_s)

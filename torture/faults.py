@@ -33,7 +33,7 @@ EACH_KIND = 80
 """Each kind by itself is tried with one in so many of the messages, in each format."""
 FEWEST = 6
 FEW_MESSAGES = 500
-KINDS_WITH_FEW = 4
+KINDS_WITH_FEW = 2
 """With fewer messages than that, so many kinds are drawn by lot in each format: each takes seconds."""
 TIMES = {"429": 5, "429-date": 3, "429-garbage": 5, "429-ten-years": 1}
 """Kinds that are waited out are met so many times only."""

@@ -11,7 +11,7 @@ from random import Random
 from support.ground_truth import FORMATS, Comparison
 from support.sandbox_process import SandboxProcess
 
-from airflow_provider_smscancel._airflow import AirflowFailException
+from airflow_provider_smscancel._airflow import AirflowException, AirflowFailException
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.run import RunEnd
@@ -140,8 +140,8 @@ def _fails_for_good(job: CancelJob) -> bool:
     """Tell whether the task fails with the account's error, without a retry that could only be refused as well."""
     try:
         judge(job.ending, fail_on=frozenset(), sms_conn_id="torture", killed=False)
-    except AirflowFailException as error:
-        return "refuses the account" in str(error)
+    except AirflowException as error:
+        return isinstance(error, AirflowFailException) and "refuses the account" in str(error)
     return False
 
 

@@ -18,6 +18,15 @@ from airflow_provider_smscancel.transport.failure import FailureKind, TransportF
 
 BASE_URL = "http://127.0.0.1:8099"
 
+NEEDS_A_WIRE = frozenset(
+    {
+        *("cut-head", "cut-body", "act-then-reset", "answer-twice", "close-after"),
+        *("slow", "drip"),
+        "gzip-bomb",
+    }
+)
+"""Faults that are none without a socket, a time limit, or a transport that unpacks."""
+
 Way = Callable[[float], TransportFailure | None]
 """What becomes of a request that departs at a moment: nothing in particular, or a failure."""
 
