@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from support.ground_truth import Comparison, compare
+from support.ground_truth import Comparison, compare, state_as_told
 from support.sandbox_process import SandboxProcess
 from support.sandboxed import HOOKS, SERVICES, Service
 
@@ -39,14 +39,6 @@ OFTEN = 0.5
 """How many of the single calls' requests go wrong."""
 ASKS_TO_SLOW_DOWN = {kind for kind in KINDS if kind.startswith("429")}
 NOT_IN_TIME = {"slow", "drip"}
-READS_AS = {
-    "pending": {"scheduled"},
-    "sent": {"sent"},
-    "cancelled": {"cancelled"},
-    "failed": {"failed"},
-    "unknown": {None},
-}
-"""Which states in the gateway's own record an answer of ``get_message_status`` agrees with."""
 
 
 @dataclass
@@ -264,9 +256,7 @@ class _Way:
                 found.wrong_states += type(error).__name__ == "SmsGatewayAuthError"  # the account is in order
                 continue
             state = record[message_id]["state"] if message_id in record else None
-            if state == "queued":  # which is pending at Clickatell, and out of reach at Esendex
-                state = "sent" if self._service.gateway == "esendex" else "scheduled"
-            found.wrong_states += state not in READS_AS[str(told.state)]
+            found.wrong_states += told.state != state_as_told(self._service.gateway, state)
 
     # -- sending ------------------------------------------------------------------------------------------------------
 

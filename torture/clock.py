@@ -22,7 +22,7 @@ from airflow_provider_smscancel.sandbox.faults import KINDS
 from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
 from torture.plan import Plan, Row
 from torture.runs import SHARE, quiet
-from torture.virtual import gateway_of, held_against_record, run
+from torture.virtual import gateway_of, held_against_record, in_step, run
 
 PLAIN_DAY = datetime(2027, 5, 17, 9, 0, tzinfo=UTC).timestamp()
 TAKES_S = 20.0
@@ -32,7 +32,7 @@ CONCURRENCY = 32
 EACH_SCENE = 3
 """Each scene is played with one in so many of the messages, in each format."""
 FEWEST = 20
-HOUR_S = 3_600.0
+HOUR_S, YEAR_S = 3_600.0, 365 * 86_400.0
 
 WHOLE = [kind for kind in KINDS if kind not in NEEDS_A_WIRE]
 """The kinds of faults that there can be without a socket."""
@@ -101,7 +101,7 @@ class Scene:
     dates: Callable[[Random], float]
     told: Callable[[float, Random], object]
     latency_s: float = 0.2
-    ahead_s: float = 0.0
+    ahead_s: Callable[[float], float] = in_step
     date: Callable[[float, Random], str] | None = None
     way_there: Way = open_way
     faults: bool = False
@@ -170,14 +170,19 @@ def _scenes() -> dict[str, list[Scene]]:
             for faults in (False, True)
         ],
         "a local clock that is off by an hour, or by about half a minute": [
-            Scene(PLAIN_DAY, _within(PLAIN_DAY, 2 * TAKES_S), _truly, ahead_s=ahead_s)
+            Scene(PLAIN_DAY, _within(PLAIN_DAY, 2 * TAKES_S), _truly, ahead_s=_always(ahead_s))
             for ahead_s in OFFSETS_S
+        ],
+        "a local clock that is set by an hour, or by a year, while the run goes on": [
+            Scene(PLAIN_DAY, _within(PLAIN_DAY, 2 * TAKES_S), _truly, ahead_s=_set_by(step_s), faults=faults)
+            for step_s in (HOUR_S, -HOUR_S, YEAR_S, -YEAR_S)
+            for faults in (False, True)
         ],
         "Date headers that jump and that are garbage, with an outage of a minute": [
             Scene(PLAIN_DAY, _within(PLAIN_DAY, HOUR_S), _truly, date=_any_date, way_there=_away_for_a_minute)
         ],
         "runs across a year's end, a leap day, the end of 32 bits": [
-            Scene(at, _within(at, TAKES_S), _truly, ahead_s=ahead_s)
+            Scene(at, _within(at, TAKES_S), _truly, ahead_s=_always(ahead_s))
             for at in map(_moment, EDGES)
             for ahead_s in (0.0, -HOUR_S)
         ],
@@ -190,6 +195,15 @@ def _scenes() -> dict[str, list[Scene]]:
             for dates in (FAR_DATES, NO_DATES)
         ],
     }
+
+
+def _always(seconds: float) -> Callable[[float], float]:
+    return lambda at: seconds
+
+
+def _set_by(step_s: float) -> Callable[[float], float]:
+    """Set the clock forth and back, every few seconds."""
+    return lambda at: step_s if at % 8.0 > 4.0 else 0.0
 
 
 def _moment(text: str) -> float:
@@ -225,7 +239,7 @@ def _any_of(dates: Iterable[str]) -> Callable[[float, Random], object]:
 
 
 def _any_date(now: float, random: Random) -> str:
-    jump_s = random.choice([0.0, 0.0, 40.0, -40.0, HOUR_S, -HOUR_S, 365 * 86_400.0, -365 * 86_400.0])
+    jump_s = random.choice([0.0, 0.0, 40.0, -40.0, HOUR_S, -HOUR_S, YEAR_S, -YEAR_S])
     garbage = [
         "",
         "yesterday",

@@ -1,4 +1,7 @@
-"""Faults of every kind on 30 % of the calls, for every gateway and format: all kinds together, and each by itself."""
+"""Faults of every kind on 30 % of the calls, for every gateway and format: all kinds together, and each by itself.
+
+A dry run meets them as well, and must leave no trace.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
 
-from support.ground_truth import FORMATS, Comparison
+from support.ground_truth import FORMATS, Comparison, state_as_told
 
 from airflow_provider_smscancel.sandbox.faults import KINDS
 from torture.plan import Plan, Row, say
 from torture.runs import (
     LEAVING,
+    MIXTURE,
     SCHEDULED,
     SHARE,
+    ask_about_all,
     at_sandbox,
     faults_struck,
     led_astray,
     put_in,
     quiet,
+    service_for,
     stop_and_compare,
 )
 
@@ -37,6 +43,10 @@ KINDS_WITH_FEW = 2
 """With fewer messages than that, so many kinds are drawn by lot in each format: each takes seconds."""
 TIMES = {"429": 5, "429-date": 3, "429-garbage": 5, "429-ten-years": 1}
 """Kinds that are waited out are met so many times only."""
+SURVEYED = 10
+"""A dry run asks about one in so many of the messages, in each format."""
+STAYING = {kind: share for kind, share in MIXTURE.items() if kind != LEAVING}
+"""What can be compared with the record after the run: nothing leaves meanwhile."""
 BY_ITSELF = {SCHEDULED: 80, LEAVING: 10, "cancelled": 5, "unknown": 5}
 
 
@@ -62,10 +72,27 @@ class Found:
         self.lost_to += other.lost_to
 
 
+@dataclass
+class Surveyed:
+    """What came of dry runs.
+
+    :param wrong: states that the record denies.
+    :param missing: messages without a state.
+    :param stopped: messages that a stop reached.
+    :param untold: messages whose state could not be learnt.
+    """
+
+    messages: int = 0
+    wrong: int = 0
+    missing: int = 0
+    stopped: int = 0
+    untold: int = 0
+
+
 def attack(plan: Plan) -> list[Row]:
     """Stop a campaign in every format, all of them side by side, each at a sandbox of its own."""
     together = {name: Found() for name in FORMATS}
-    by_itself = Found()
+    by_itself, surveyed = Found(), Surveyed()
     with quiet(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for seed in plan.seeds:
             say(f"   seed {seed}: {len(FORMATS)} formats with {plan.messages:,} messages each, side by side")
@@ -75,10 +102,14 @@ def attack(plan: Plan) -> list[Row]:
                 for name in FORMATS
                 for number, count in enumerate(_campaigns(plan.messages))
             ]
+            surveys = [pool.submit(_survey, name, plan.messages, seed) for name in FORMATS]
             for name, run in runs:
                 together[name].add(run.result())
             for other in others:
                 by_itself.add(other.result())
+            for survey in surveys:
+                for field_name, number in vars(survey.result()).items():
+                    setattr(surveyed, field_name, getattr(surveyed, field_name) + number)
     rows = [
         Row(
             f"{name}: faults of every kind on {SHARE:.0%} of the calls",
@@ -89,7 +120,7 @@ def attack(plan: Plan) -> list[Row]:
         )
         for name, found in together.items()
     ]
-    return [*rows, _row_by_itself(by_itself)]
+    return [*rows, _row_by_itself(by_itself), _row_of_surveys(surveyed)]
 
 
 def _campaigns(messages: int) -> list[int]:
@@ -110,6 +141,36 @@ def _row_by_itself(found: Found) -> Row:
         found.told.lost + found.astray,
         "; ".join(words),
     )
+
+
+def _row_of_surveys(found: Surveyed) -> Row:
+    return Row(
+        f"dry runs with faults of every kind on {SHARE:.0%} of the calls, over all formats",
+        found.messages,
+        "messages",
+        found.wrong + found.missing + found.stopped,
+        f"{found.wrong} contradictions, {found.missing} without a state, {found.stopped} reached by a stop; "
+        f"{found.untold} could not be told",
+    )
+
+
+def _survey(name: str, messages: int, seed: int) -> Surveyed:
+    random = Random(f"{name}:{seed}:survey")  # noqa: S311 - reproducible on purpose
+    with at_sandbox(name, seed) as (sandbox, gateway, _):
+        given = put_in(sandbox, gateway, max(FEWEST, messages // SURVEYED), random, mixture=STAYING)
+        sandbox.set_faults(share=SHARE)
+        states = ask_about_all(service_for(sandbox, gateway), given)
+        record = sandbox.truth()
+    found = Surveyed(len(given.began_as))
+    for message_id in given.began_as:
+        row, told = record.get(message_id), states.get(message_id)
+        found.missing += told is None
+        found.stopped += row is not None and row["first_stop_at"] is not None
+        if told == "unknown":  # which claims nothing
+            found.untold += row is not None
+        elif told is not None:
+            found.wrong += told != state_as_told(gateway.name, row and row["state"])
+    return found
 
 
 def _all_kinds(name: str, messages: int, seed: str) -> Found:

@@ -20,7 +20,8 @@ from support.sandbox_process import SandboxProcess
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.run import Limits
-from airflow_provider_smscancel.gateways.base import Gateway
+from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
+from airflow_provider_smscancel.gateways.base import Gateway, MessageStatus
 from airflow_provider_smscancel.transport.aio import AsyncTransport
 from benchmarks.clients import make_campaign, make_job
 from benchmarks.harness import final_outcomes
@@ -112,6 +113,21 @@ def run_job(service: Service, given: Given, report: Path, try_number: int = 1) -
     job.announce()
     job.run()
     return job
+
+
+def ask_about_all(service: Service, given: Given) -> dict[str, str]:
+    """Ask where they are, as a dry run does. Return the states."""
+    found: list[MessageStatus] = []
+    job = SurveyJob(
+        service,
+        make_campaign(service, given.items),
+        name=None,
+        log=logging.getLogger(__name__),
+        take_status=found.append,
+    )
+    job.announce()
+    job.run()
+    return {each.message_id: str(each.state) for each in found}
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -41,6 +41,11 @@ class Tried:
         return [message_id for message_id, outcome in self.outcomes.items() if outcome in OPEN]
 
 
+def in_step(at: float) -> float:
+    """Let this machine's clock show the gateway's time."""
+    return 0.0
+
+
 def gateway_of(name: str) -> Gateway:
     """Return the gateway that speaks one of the formats."""
     return FORMATS[name](BASE_URL)
@@ -52,7 +57,7 @@ def run(
     items: Sequence[Any],
     *,
     limits: Limits,
-    ahead_s: float = 0.0,
+    ahead_s: Callable[[float], float] = in_step,
     retry: bool = False,
     begin_at_s: float = 0.0,
     random: Random,
@@ -60,7 +65,7 @@ def run(
     """Stop messages with the engine.
 
     :param items: as the operator takes them.
-    :param ahead_s: how many seconds this machine's clock is ahead of the gateway's.
+    :param ahead_s: how many seconds this machine's clock is ahead of the gateway's, by the seconds of the loop.
     :param retry: whether an earlier try may have asked already.
     :param begin_at_s: when the try begins, in seconds of the loop.
     """
@@ -80,7 +85,7 @@ def run(
             make_case=lambda _: StopCase(random.random, first_try=not retry),
             deliver=results.extend,
             stats=RunStats(),
-            wall=lambda: sandbox.began_at + loop.time() + ahead_s,
+            wall=lambda: sandbox.began_at + loop.time() + ahead_s(loop.time()),
         )
         return await engine.run(sandbox), loop.time()
 

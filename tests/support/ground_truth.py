@@ -50,6 +50,25 @@ OUT_OF_REACH = {"esendex": {"queued"}, "clickatell": set[str]()}
 """What is too late to be stopped though it is not sent: Esendex's queued messages, by the vendor's page."""
 
 
+_AS_TOLD = {
+    "scheduled": "pending",
+    "queued": "pending",
+    "sent": "sent",
+    "cancelled": "cancelled",
+    "failed": "failed",
+}
+
+
+def state_as_told(gateway: str, state: str | None) -> str:
+    """Say what a status query must tell of a message.
+
+    :param state: where it is by the gateway's own record; ``None``: it is in none.
+    """
+    if state is None:
+        return "unknown"
+    return "sent" if state in OUT_OF_REACH[gateway] else _AS_TOLD[state]
+
+
 def contradicts(gateway: str, outcome: str, state: str | None) -> bool:
     """Say whether an outcome claims what the gateway's own record denies.
 
