@@ -19,7 +19,14 @@ from benchmarks import machine
 from torture.plan import FULL, SHORT, Plan, Row, say
 
 Part = Callable[[Plan], list[Row]]
-PARTS: tuple[str, ...] = ("faults",)
+PARTS: tuple[str, ...] = (
+    # One name a line.
+    "faults",
+    "outages",
+    "refusals",
+    "calls",
+    "clock",
+)
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")
 

@@ -61,6 +61,11 @@ _ERR_TO = re.compile(rb"(?:^|[\s,:])To:[ \t]*(\+?[0-9]{1,20})$", re.IGNORECASE)
 _OK_LINE = re.compile(rb"OK:[ \t]*(?P<session>[A-Za-z0-9_-]{0,128})", re.IGNORECASE)
 _CREDIT_LINE = re.compile(rb"Credits?:[ \t]*(?P<amount>[-0-9.]{1,32})", re.IGNORECASE)
 
+# What may be left of a code in an answer that was cut behind its first or second digit: 01 of 011 (scheduled) must not pass for
+# 001 (unknown). Statuses begin with 00 or 01; an error's code may be followed by a text, and is whole then.
+_PART_OF_A_STATUS = re.compile(rb"0[01]?")
+_PART_OF_AN_ERROR = re.compile(rb"[0-9]{1,2}")
+
 # The documented id has 32 hexadecimal characters. A shorter one is what is left of it in an answer that was cut: nothing in
 # these lines tells where they end, and the message could never be stopped by it.
 _PART_OF_AN_ID = re.compile(r"[0-9A-Fa-f]{1,31}")
@@ -273,12 +278,16 @@ def _read_line(line: bytes) -> _IdLine | _ErrLine | None:
     found = _ID_LINE.fullmatch(line)
     if found:
         status = found["status"]
+        if status and _PART_OF_A_STATUS.fullmatch(status):
+            return None
         return _IdLine(
             found["id"].decode("ascii"), _number(found["to"]), status.decode("ascii") if status else None
         )
     error = _ERR_LINE.fullmatch(line)
     if error:
         code, to = _ERR_CODE.match(error["rest"]), _ERR_TO.search(error["rest"])
+        if _PART_OF_AN_ERROR.fullmatch(error["rest"]):
+            code = None
         return _ErrLine(read_code(code[1].decode("ascii")) if code else None, _number(to[1] if to else None))
     return None
 

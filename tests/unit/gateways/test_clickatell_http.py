@@ -584,6 +584,17 @@ def test_one_refused_recipient_is_an_entry_with_our_own_words(tail, error):
     assert read_send(f"ERR: {tail}", to=NUMBERS[:1]) == [SentMessage(None, error, "27831234567")]
 
 
+@pytest.mark.parametrize("code", ["01", "00", "0"])
+def test_a_part_of_a_status_is_not_taken_for_another_one(code):
+    assert read(line(code)).finding is Finding.UNREADABLE
+
+
+@pytest.mark.parametrize("text", ["ERR: 00", "ERR: 10", "ERR: 16", "ERR:0"])
+def test_a_part_of_an_error_code_is_an_error_without_a_code_which_passes(text):
+    verdict = read(text)
+    assert (verdict.finding, verdict.code) == (Finding.FAULT, None)
+
+
 @pytest.mark.parametrize("left", [1, 16, 31])
 def test_a_part_of_an_id_is_not_taken_for_the_id_of_a_message_that_was_sent(left):
     verdict = read_send(f"ID: {ID[:left]}", to=NUMBERS[:1])
