@@ -121,6 +121,8 @@ def is_about_another(document: object, message_id: str) -> bool:
     A reply that names none is not about another: SOAP without addressing has no such header.
     """
     header = _child(_child(document, "Envelope"), "Header")
+    if isinstance(header, list):
+        return True  # no envelope has two: which of them counts can't be told
     if not isinstance(header, dict) or "RelatesTo" not in header:
         return False
     named = header["RelatesTo"]

@@ -222,3 +222,14 @@ def test_other_statuses_speak_before_a_fault(status, finding):
 def test_a_result_without_a_2xx_status_does_not_count(status):
     body = reply(result("true"), relates_to(soap.request_id(ID)))
     assert read(body, status).finding in (Finding.FAULT, Finding.UNREADABLE)
+
+
+OF_ANOTHER = f"<s:Header>{relates_to(soap.request_id(OTHER_ID))}</s:Header>"
+OF_OURS = f"<s:Header>{relates_to(soap.request_id(ID))}</s:Header>"
+
+
+@pytest.mark.parametrize("second", [OF_ANOTHER, OF_OURS, "<s:Header/>"])
+@pytest.mark.parametrize("before", ["<s:Header>", "<s:Body>"])
+def test_a_reply_with_two_headers_of_which_one_is_about_another_stop_confirms_nothing(second, before):
+    body = reply(result("true"), relates_to(soap.request_id(OTHER_ID))).decode()
+    assert read(body.replace(before, second + before, 1).encode()).finding is Finding.UNREADABLE

@@ -207,3 +207,8 @@ def test_a_200_that_is_no_page_has_nothing_against_it_but_is_still_no_answer():
     assert http_fault(answer) is None
     assert not_an_answer(answer).finding is Finding.UNREADABLE
     assert "empty" in not_an_answer(Answer(200, {}, b" ")).detail
+
+
+def test_a_prefix_that_nothing_declares_makes_it_no_xml():
+    with pytest.raises(Unreadable):
+        read_xml(b"<x:response><data/></x:response>")
