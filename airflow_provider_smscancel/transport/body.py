@@ -28,7 +28,8 @@ def plain_body(body: bytes, content_encoding: str | None, where: str) -> bytes:
     reader = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
         plain = reader.decompress(body, BODY_LIMIT + 1)
-        is_whole = reader.eof
+        # A second part would be left out: of lines about several messages, some would seem to be all.
+        is_whole = reader.eof and not reader.unused_data
     except zlib.error:
         plain, is_whole = b"", False
     if len(plain) > BODY_LIMIT:

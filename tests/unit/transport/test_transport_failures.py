@@ -461,3 +461,14 @@ def test_no_failure_tells_a_secret(serve, kind, behaviour):
     request = Request("POST", f"{server.url}/path?key=s3cret", {"Authorization": "s3cret"}, b"s3cret")
     found = Client(kind).failure(server.url, request, timeout=0.4)
     assert "s3cret" not in f"{found}{found!r}{found.args}"
+
+
+@pytest.mark.parametrize("rest", [gzip.compress(b"\nID: 2 Status: 004"), b"\0", b"anything"])
+def test_what_follows_a_packed_body_is_not_left_out_unseen(rest):
+    # Of lines about several messages, some would seem to be all.
+    packed = gzip.compress(b"ID: 1 Status: 006")
+    assert plain_body(packed, "gzip", "https://gateway.invalid") == b"ID: 1 Status: 006"
+    with pytest.raises(TransportFailure) as caught:
+        plain_body(packed + rest, "gzip", "https://gateway.invalid")
+    assert caught.value.kind is FailureKind.BROKEN
+    assert not caught.value.never_left
