@@ -88,7 +88,10 @@ def read_text(name: str, value: object) -> str | None:
 
 def read_name(value: object) -> str | None:
     """Read a name that is only shown to people: no reason to hold up a campaign, whatever it was rendered to."""
-    text = "" if value is None else str(value).strip()
+    try:
+        text = "" if value is None else str(value).strip()
+    except ValueError:  # a number of more digits than Python writes
+        return None
     return None if text in ("", "None") else text
 
 

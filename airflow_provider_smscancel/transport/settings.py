@@ -106,7 +106,10 @@ def check_number(name: str, value: object, minimum: float, maximum: float, *, wh
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value) if isinstance(value, str) else str(value)
+    try:
+        text = json.dumps(value) if isinstance(value, str) else str(value)
+    except ValueError:  # more digits than Python writes
+        return "what is there"
     return text if len(text) <= 20 else "what is there"
 
 
@@ -124,7 +127,10 @@ def _read_extra(kind: ConnectionType, extra_field: ExtraField, value: object) ->
         # An API ID that is all digits is a number once somebody wrote the extra as JSON without quotes.
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise SettingsError(f"{name} must be text.")
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python writes
+            raise SettingsError(f"{name} must be text.") from None
     bounds = (extra_field.minimum or 0, extra_field.maximum or math.inf)
     return check_number(name, value, *bounds, whole=extra_field.kind == "integer")
 
@@ -157,7 +163,7 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
         raise SettingsError(
             f"{name} must not hold a user name or password: use the login and password fields."
         )
-    if not parts.hostname or any(c.isspace() or c in "\\%" or ord(c) < 32 for c in url):
+    if not parts.hostname or any(c.isspace() or c in "\\%" or not c.isprintable() for c in url):
         raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}")
     if not url.isascii():
         raise SettingsError(f"{name} must be plain ASCII: write an internationalised name in its xn-- form.")

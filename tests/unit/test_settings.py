@@ -303,3 +303,21 @@ def test_any_host_gives_a_safe_base_url_or_an_error(host: str, port: int | None,
 def test_a_host_beyond_ascii_is_refused_by_name_of_the_field() -> None:
     with pytest.raises(SettingsError, match="host must be plain ASCII"):
         read(host="https://gätewäy.example")
+
+
+@pytest.mark.parametrize("name", ["requests_per_second", "max_concurrency", "timeout"])
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["huge", "hugely negative"])
+def test_a_number_of_more_digits_than_python_writes_is_refused_by_name(name: str, number: int) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read(CLICKATELL, extra={name: number})
+
+
+def test_an_api_id_of_more_digits_than_python_writes_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="api_id"):
+        read(CLICKATELL, extra={"api": "http", "api_id": 10**5000})
+
+
+def test_a_host_with_a_character_that_nobody_sees_is_refused() -> None:
+    # It passed once, and every single request was refused afterwards.
+    with pytest.raises(SettingsError, match="host"):
+        read(CLICKATELL, host="\x7fapi.example.com")

@@ -94,3 +94,7 @@ def test_durations_are_timedeltas_or_seconds() -> None:
 def test_an_empty_list_is_a_source_and_a_blank_text_is_none() -> None:
     assert one_source({"message_ids": [], "manifest": " "}) == "message_ids"
     assert one_source({"message_ids": "", "manifest": "/m.csv"}) == "manifest"
+
+
+def test_a_name_that_is_a_number_beyond_all_writing_holds_up_no_campaign() -> None:
+    assert read_name(10**5000) is None
