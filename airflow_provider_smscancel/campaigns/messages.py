@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
@@ -19,6 +19,11 @@ from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 UNDATED = -math.inf
 """The due time of a message without a date. It sorts before every date: what may leave at any moment is first."""
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC).timestamp()
+_LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+"""What a calendar can express in UTC: beyond that a date could not be written down again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +190,18 @@ def _earlier(known: float, other: float) -> float:
 def due_time(scheduled_at: object) -> float:
     """Read a date.
 
-    :return: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, or it has no zone.
+    :return: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, has no zone, or is beyond the calendar in UTC.
     """
     if isinstance(scheduled_at, str):
         try:
             scheduled_at = datetime.fromisoformat(scheduled_at.strip())
         except ValueError:
             return UNDATED
-    if not isinstance(scheduled_at, datetime) or scheduled_at.utcoffset() is None:
+    if not isinstance(scheduled_at, datetime):
         return UNDATED
     try:
-        return scheduled_at.timestamp()
+        # pandas' NaT is a datetime as well, and knows neither of the two.
+        due = UNDATED if scheduled_at.utcoffset() is None else scheduled_at.timestamp()
     except (OverflowError, ValueError):
         return UNDATED
+    return due if _EARLIEST <= due <= _LATEST else UNDATED

@@ -28,7 +28,10 @@ class _AnyId:
     name = "any"
 
     def id_error(self, message_id: str, id_type: IdType) -> str | None:
-        return None if message_id else "the id is empty"
+        if not message_id:
+            return "the id is empty"
+        # Such an id is no gateway's, and half a surrogate pair could not be written, nor a line break read back.
+        return None if message_id.isprintable() else "the id holds a character that no id has"
 
     def canonical_id(self, message_id: str, id_type: IdType) -> str:
         return message_id  # whether the case of its letters counts is for the one who cancels to say

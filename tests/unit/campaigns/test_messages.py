@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, date, datetime, timedelta, timezone
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -206,3 +207,17 @@ def test_guids_at_clickatell_are_one_message_in_either_case() -> None:
     campaign.add(one, None, "item 1")
     campaign.add(one.upper(), None, "item 2")
     assert (campaign.ids, campaign.duplicates) == ([one], 1)
+
+
+def test_pandas_word_for_no_date_is_no_date_rather_than_an_error() -> None:
+    assert due_time(pd.NaT) == UNDATED
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_a_date_that_no_calendar_has_in_utc_counts_as_none(text: str) -> None:
+    assert due_time(text) == UNDATED
+
+
+def test_the_last_second_of_the_calendar_can_be_written_down_again() -> None:
+    due = due_time("9999-12-31T23:59:59Z")
+    assert datetime.fromtimestamp(due, UTC) == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

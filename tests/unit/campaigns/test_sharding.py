@@ -132,3 +132,20 @@ def test_half_a_manifest_is_not_split(tmp_path: Path) -> None:
     ):
         split_manifest(Store(), 2, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("bad", ["\\ud800", "a\\nb", "a\\rb", "a\\u0000b"])
+def test_an_id_that_can_not_be_written_holds_up_no_other(bad: str, tmp_path: Path) -> None:
+    path = tmp_path / "campaign.jsonl"
+    path.write_text(f'{{"message_id": "{bad}"}}\n{{"message_id": "{IDS[0]}"}}\n')
+    shards = split_manifest(path, 1, tmp_path / "shards")
+    assert [(row["message_id"], row["scheduled_at"]) for row in rows_of(shards[0])] == [
+        ("", "line 1"),
+        (IDS[0], ""),
+    ]
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_a_date_beyond_the_calendar_holds_up_no_split(date: str, tmp_path: Path) -> None:
+    shards = split_manifest(manifest(tmp_path, [f"{IDS[0]},{date}"]), 1, tmp_path / "shards")
+    assert rows_of(shards[0]) == [{"message_id": IDS[0], "scheduled_at": ""}]
