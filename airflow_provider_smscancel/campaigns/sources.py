@@ -9,10 +9,11 @@ import ast
 import json
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from airflow_provider_smscancel.campaigns.messages import Campaign, MessageRef
 
+TWO_IDS = "the object has the key message_id more than once: which one is meant can't be told"
 NOT_AN_ID = "the text None, null or NaN: whatever wrote it had no id here"
 _NO_VALUE = frozenset({"none", "null", "nan"})
 _UNREADABLE = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
@@ -31,6 +32,18 @@ class SourceUnavailable(Exception):
 
     What to do: run the task again.
     """
+
+
+class TwoIds(dict[str, Any]):
+    """A JSON object that names two messages. Python would take the last one, and lose the other."""
+
+
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs, for ``json.loads``: a :class:`TwoIds` if the key ``message_id`` comes twice."""
+    found = dict(pairs)
+    if len(found) == len(pairs) or [name for name, _ in pairs].count("message_id") < 2:
+        return found
+    return TwoIds(found)
 
 
 def is_blank(value: object) -> bool:
@@ -61,7 +74,9 @@ def add_ids(campaign: Campaign, value: object, field: str = "message_ids") -> No
     """
     items = _items_of_text(value, field) if isinstance(value, str) else _items_of(value, field)
     for number, item in enumerate(items, start=1):
-        if is_no_value(item.get("message_id") if isinstance(item, Mapping) else item):
+        if isinstance(item, TwoIds):
+            campaign.reject(f"item {number}", TWO_IDS)
+        elif is_no_value(item.get("message_id") if isinstance(item, Mapping) else item):
             campaign.reject(f"item {number}", NOT_AN_ID)
         else:
             campaign.add_item(item, f"item {number}")
@@ -142,7 +157,7 @@ def _items_of_literal(text: str, field: str) -> list[object] | tuple[object, ...
 
 def _json(text: str) -> object:
     try:
-        found: object = json.loads(text)
+        found: object = json.loads(text, object_pairs_hook=json_object if "{" in text else None)
     except _UNREADABLE:
         return None
     return found

@@ -431,3 +431,16 @@ def test_a_return_at_the_end_of_a_piece_ends_an_overlong_line_too():
     campaign = read(Store("m.csv", io.BytesIO(content.encode())))
     assert campaign.ids == [ONE, TWO]
     assert [row.position for row in campaign.rejected] == ["line 3"]
+
+
+@pytest.mark.parametrize("second", ["message_id", "message\\u005fid"])
+def test_an_object_that_names_two_messages_is_rejected_and_neither_is_lost_unseen(read_bytes, second):
+    campaign = read_bytes(f'{{"message_id": "{"a" * 32}", "{second}": "{"b" * 32}"}}\n'.encode())
+    assert not campaign.ids
+    assert [row.position for row in campaign.rejected] == ["line 1"]
+    assert "more than once" in campaign.rejected[0].reason
+
+
+def test_what_another_column_names_twice_does_not_matter(read_bytes):
+    line = f'{{"message_id": "{"a" * 32}", "x": {{"message_id": 1, "message_id": 2}}, "y": 1, "y": 2}}'
+    assert read_bytes(line.encode()).ids == ["a" * 32]

@@ -202,3 +202,9 @@ def test_any_text_is_read_or_is_a_source_error(text):
 def test_every_item_of_a_list_is_counted(items):
     campaign = read(items)
     assert campaign.total + campaign.duplicates == len(items)
+
+
+def test_an_object_that_names_two_messages_is_rejected_and_neither_is_lost_unseen():
+    campaign = read(f'[{{"message_id": "{ONE}", "message_id": "{TWO}"}}, {{"message_id": "{THREE}"}}]')
+    assert (campaign.ids, positions(campaign)) == ([THREE], ["item 1"])
+    assert "more than once" in campaign.rejected[0].reason
