@@ -17,6 +17,8 @@ from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError, is_no_value
 
 ROWS_AT_A_TIME = 20_000
+_UNREADABLE = object()
+"""Stands for a value that is there and can't be read. As a date it counts as none."""
 
 
 def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
@@ -44,10 +46,12 @@ def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
             if failure is None:
                 raise SourceError(f"manifest {shown} is not a Parquet file that can be read.") from None
             raise unreadable(shown, why(failure), passing=may_pass(failure)) from None
-        names = {name.strip().lower(): name for name in table.schema_arrow.names}
-        if "message_id" not in names:
+        ids, dates = (_columns(table.schema_arrow.names, name) for name in ("message_id", "scheduled_at"))
+        if not ids:
             raise SourceError(f"manifest {shown} has no column message_id.")
-        columns = [names[name] for name in ("message_id", "scheduled_at") if name in names]
+        if len(ids) > 1:
+            raise SourceError(f"manifest {shown} has the column message_id more than once: keep one.")
+        columns = [*ids, *dates[:1]]
         _read_batches(campaign, table, columns, file, shown)
 
 
@@ -68,13 +72,37 @@ def _read_batches(campaign: Campaign, table: Any, columns: list[str], file: _Wat
             return
         if batch is None:
             return
-        ids, *dates = (batch.column(name).to_pylist() for name in columns)
+        names = batch.schema.names  # asked by position: a name may come twice
+        ids, *dates = (_values(batch.column(names.index(name))) for name in columns)
         for message_id, scheduled_at in zip(ids, dates[0] if dates else [None] * len(ids), strict=True):
             number += 1
-            if is_no_value(message_id):
+            if message_id is _UNREADABLE:
+                campaign.reject(f"row {number}", "the id can't be read: the file is damaged here")
+            elif is_no_value(message_id):
                 campaign.reject(f"row {number}", NOT_AN_ID)
             else:
                 campaign.add(message_id, scheduled_at, f"row {number}")
+
+
+def _columns(names: list[str], wanted: str) -> list[str]:
+    """Find the columns of a name: as it is spelled, else without regard to case, as in CSV."""
+    exact = [name for name in names if name.strip() == wanted]
+    return exact or [name for name in names if name.strip().lower() == wanted]
+
+
+def _values(column: Any) -> list[object]:
+    """Read a column's values. What Python has no value for (a year 10000, an unknown zone, broken text) holds up no other row."""
+    with contextlib.suppress(Exception):  # pyarrow's own, and whatever a library for time zones raises
+        values: list[object] = column.to_pylist()
+        return values
+    return [_value(column, index) for index in range(len(column))]
+
+
+def _value(column: Any, index: int) -> object:
+    with contextlib.suppress(Exception):  # as above
+        value: object = column[index].as_py()
+        return value
+    return _UNREADABLE
 
 
 class _Watched:

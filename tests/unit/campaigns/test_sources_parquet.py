@@ -93,3 +93,42 @@ def test_without_pyarrow_the_error_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(SourceError, match=r"\[parquet\]"):
         read(path)
+
+
+def test_a_column_that_comes_twice_is_a_clear_error_and_never_a_guess(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    pq.write_table(pa.table([pa.array([ONE]), pa.array([TWO])], names=["message_id", "message_id"]), path)
+    with pytest.raises(SourceError, match="more than once"):
+        read(path)
+
+
+def test_the_column_as_it_is_spelled_goes_before_one_in_capitals(tmp_path: Path) -> None:
+    assert read(written(tmp_path, message_id=[ONE], Message_ID=[TWO])).ids == [ONE]
+
+
+def test_of_two_columns_of_dates_the_first_counts(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    columns = [pa.array([ONE]), pa.array([WHEN]), pa.array([None], pa.string())]
+    pq.write_table(pa.table(columns, names=["message_id", "scheduled_at", "scheduled_at"]), path)
+    assert list(read(path).due) == [WHEN.timestamp()]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        pytest.param(2**62, pa.timestamp("us", "UTC"), id="a year that Python does not know"),
+        pytest.param(2**30, pa.timestamp("us", "Mars/Phobos"), id="a zone that nobody knows"),
+    ],
+)
+def test_a_date_that_python_can_not_express_holds_up_no_message(
+    value: int, kind: pa.DataType, tmp_path: Path
+) -> None:
+    campaign = read(written(tmp_path, message_id=[ONE, TWO], scheduled_at=pa.array([value, None], kind)))
+    assert (campaign.ids, campaign.undated) == ([ONE, TWO], 2)
+
+
+def test_an_id_that_is_no_text_at_all_is_rejected_by_its_row(tmp_path: Path) -> None:
+    offsets = pa.array([0, 32, 33], pa.int32()).buffers()[1]
+    broken = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(ONE.encode() + b"\xff")])
+    campaign = read(written(tmp_path, message_id=broken))
+    assert (campaign.ids, [row.position for row in campaign.rejected]) == ([ONE], ["row 2"])
