@@ -13,6 +13,7 @@ Read back, it gives the same counts, positions and dates as the source did.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -91,13 +92,26 @@ def take_lines(campaign: Campaign, lines: Iterable[str | bytes]) -> None:
         head = next(rows)
         for row in rows:
             if isinstance(row, list):
-                campaign.add_dated(row[0], UNDATED if row[1] is None else row[1])
+                campaign.add_dated(_text(row[0]), UNDATED if row[1] is None else _moment(row[1]))
             else:
-                campaign.reject(row["position"], row["reason"])
-        whole = len(campaign) == head["messages"] and len(campaign.rejected) == head["rejected"]
-        campaign.duplicates = head["duplicates"]
-        campaign.incomplete = head["incomplete"]
-    except (ValueError, KeyError, TypeError, IndexError, StopIteration):
+                campaign.reject(_text(row["position"]), _text(row["reason"]))
+        whole = len(campaign) == head["messages"] == len(campaign.due)
+        whole = whole and len(campaign.rejected) == head["rejected"]
+        campaign.duplicates = int(head["duplicates"])
+        campaign.incomplete = None if head["incomplete"] is None else _text(head["incomplete"])
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError, StopIteration):
         whole = False
     if not whole:
         raise SourceError("The list of messages that was written down before is not whole.")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _moment(value: float) -> float:
+    if not math.isfinite(value):  # JSON as Python reads it knows NaN, which no order can be made of
+        raise ValueError
+    return value

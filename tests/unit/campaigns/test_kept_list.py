@@ -75,3 +75,39 @@ def test_a_file_that_was_cut_off_is_refused(left: int, tmp_path: Path) -> None:
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="FileNotFoundError"):
         read_kept(Campaign(rest()), tmp_path, "list.jsonl")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("[" * 100_000, id="too deep"),
+        pytest.param('["aa", 1' + "0" * 400 + "]", id="a number beyond all numbers"),
+        pytest.param('["aa", 1e400]', id="an infinite date"),
+        pytest.param('["aa", NaN]', id="no number"),
+        pytest.param('["aa", "1"]', id="a text in place of a date"),
+        pytest.param("[5, null]", id="a number in place of an id"),
+        pytest.param("[[], null]", id="a list in place of an id"),
+        pytest.param('{"position": 5, "reason": "x"}', id="a number in place of a position"),
+        pytest.param('"aa"', id="a text in place of a row"),
+        pytest.param("5", id="a number in place of a row"),
+    ],
+)
+def test_a_line_that_was_never_written_is_refused_in_one_way(line: str) -> None:
+    for messages, rejected in ((1, 0), (0, 1)):
+        head = f'{{"messages": {messages}, "rejected": {rejected}, "duplicates": 0, "incomplete": null}}'
+        with pytest.raises(SourceError, match="not whole"):
+            take_lines(Campaign(rest()), [head, line])
+
+
+def test_an_id_that_stands_there_twice_is_refused() -> None:
+    head = '{"messages": 1, "rejected": 0, "duplicates": 0, "incomplete": null}'
+    with pytest.raises(SourceError, match="not whole"):
+        take_lines(Campaign(rest()), [head, '["aa", null]', '["aa", null]'])
+
+
+@pytest.mark.parametrize(
+    "counts", ['"duplicates": "x", "incomplete": null', '"duplicates": 0, "incomplete": []']
+)
+def test_a_head_that_was_never_written_is_refused(counts: str) -> None:
+    with pytest.raises(SourceError, match="not whole"):
+        take_lines(Campaign(rest()), [f'{{"messages": 0, "rejected": 0, {counts}}}'])
