@@ -12,6 +12,7 @@ from airflow_provider_smscancel._airflow import conf
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.job import Service
 from airflow_provider_smscancel.campaigns.journal import next_try, owner_of
+from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult
@@ -116,7 +117,10 @@ def _with_standard_input(given: list[str], screen: Screen) -> list[str]:
 
 def _absolute(text: str) -> str:
     # A path of the current folder is what somebody at a shell means.
-    return text if "://" in text else str(Path(text).expanduser().absolute())
+    try:
+        return text if "://" in text else str(Path(text).expanduser().absolute())
+    except RuntimeError:
+        raise ValueError(f"{shown_path(text)}: there is no home folder of such a user here.") from None
 
 
 def _report(options: argparse.Namespace) -> str | None:

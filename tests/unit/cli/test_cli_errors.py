@@ -31,6 +31,10 @@ BOTH = pytest.mark.parametrize("command", [("cancel", "--yes"), ("status",)], id
         (("--conn-id", "sms", "--id", " "), "give one of --id, --manifest"),
         (("--conn-id", "sms", "--id", AN_ID, "--manifest", "list.csv"), "Give only one of --id, --manifest"),
         (("--conn-id", "sms", "--manifest", "not_there.csv"), "not_there.csv: can't be opened"),
+        (
+            ("--conn-id", "sms", "--manifest", "~nobody_of_that_name/list.csv"),
+            "no home folder of such a user",
+        ),
         (("--conn-id", "sms", "--manifest", "nosuch://there/list.csv"), "can not be opened here"),
         (
             ("--conn-id", "sms", "--id", "+447700900123", "+447700900124"),
