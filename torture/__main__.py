@@ -26,6 +26,7 @@ PARTS: tuple[str, ...] = (
     "refusals",
     "calls",
     "clock",
+    "fuzz",
 )
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")

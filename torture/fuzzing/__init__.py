@@ -1,0 +1,1 @@
+"""Fuzzes the parsers: where it starts from, what it feeds, and what must hold."""
