@@ -18,9 +18,12 @@ def open_path(name: str, text: str) -> ObjectStoragePath:
     :raises ValueError: a relative path, an unknown scheme, a connection or a library that is missing; nothing was sent.
     :raises SourceUnavailable: the store's credentials can not be had now; nothing was sent.
     """
-    url = urlsplit(text) if "://" in text else None
+    try:
+        url = urlsplit(text) if "://" in text else None
+    except ValueError as error:  # of brackets that are not an address
+        raise ValueError(f"{name} is a URL that can't be read: {error}.") from None
     scheme = url.scheme if url is not None else ""
-    if not text.startswith("/") and (not scheme or re.match("file://[^/]", text)):
+    if not text.startswith("/") and (not scheme or re.match("(?:file|local)://(?!/)", text)):
         # What a relative path means differs between versions of Airflow.
         raise ValueError(f"{name} must be an absolute path or a URL such as s3://conn_id@bucket/folder.")
     if url is not None and (conn_id := url.netloc.rpartition("@")[0]):

@@ -102,18 +102,18 @@ class Endpoint:
         self._checked = request.headers
 
     def proxy(self) -> Proxy | None:
-        """Return the proxy that the environment names for this service, by the rules of ``requests``."""
+        """Return the proxy that the environment names for this service, by the rules of ``requests``.
+
+        :raises TransportFailure: (``PROXY``) when what it names is no URL. The text does not echo it: it may hold a password.
+        """
         url = select_proxy(self.base_url, get_environ_proxies(self.base_url, no_proxy=None))
         if not url:
             return None
-        url = str(prepend_scheme_if_needed(url, "http"))  # type: ignore[no-untyped-call]
-        user, password = get_auth_from_url(url)
-        parts = urlsplit(url)
-        authorization = None
-        if user:
-            plain = f"{user}:{password}".encode()
-            authorization = f"Basic {base64.b64encode(plain).decode()}"
-        return Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", authorization)
+        try:
+            return _proxy_at(str(prepend_scheme_if_needed(url, "http")))  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError):  # urllib3's own is one, too; requests raises TypeError without a host
+            pass
+        raise failure(FailureKind.PROXY, self.origin, "what is there is no URL that can be read")
 
     def ca_bundle(self) -> str:
         """Return the file, or folder, of the certificate authorities to trust.
@@ -129,3 +129,15 @@ class Endpoint:
                     )
                 return path
         return requests.utils.DEFAULT_CA_BUNDLE_PATH
+
+
+def _proxy_at(url: str) -> Proxy:
+    user, password = get_auth_from_url(url)
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError
+    authorization = None
+    if user:
+        plain = f"{user}:{password}".encode()
+        authorization = f"Basic {base64.b64encode(plain).decode()}"
+    return Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", authorization)

@@ -111,6 +111,7 @@ class SyncTransport:
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
         prepared.url = request.url  # as it is: requests would quote it anew
+        self._endpoint.proxy()  # says that it is no URL, which requests would take for an unknown host of the gateway
         settings = self.session.merge_environment_settings(request.url, {}, True, None, None)
         if self._endpoint.is_https:
             self._endpoint.ca_bundle()  # says which variable is wrong, which requests would not

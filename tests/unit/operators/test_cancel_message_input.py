@@ -151,6 +151,8 @@ def test_a_broken_line_of_a_manifest_is_rejected_by_its_number_and_holds_nothing
         pytest.param({"message_ids": '["a1", "b2"'}, "message_ids", id="half a list"),
         pytest.param({"message_ids": {"message_id": "a1"}}, "message_ids", id="a mapping for a list"),
         pytest.param({"manifest": "m.csv"}, "manifest must be an absolute path", id="relative manifest"),
+        pytest.param({"manifest": "local://m.csv"}, "manifest must be an absolute path", id="relative URL"),
+        pytest.param({"manifest": "s3://[::1/m.csv"}, "manifest is a URL that can't be read", id="no URL"),
         pytest.param({"manifest": "nope://m.csv"}, "nope://", id="manifest of an unknown scheme"),
         pytest.param({"manifest": "/no/such/folder/m.csv"}, "/no/such/folder/m.csv", id="no such manifest"),
         pytest.param({"manifest": "/no/such/m.xlsx"}, ".csv", id="manifest of another format"),

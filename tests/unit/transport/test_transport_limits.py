@@ -131,6 +131,14 @@ def test_netrc_is_never_read(client, serve, monkeypatch, tmp_path):
     assert b"authorization" not in server.requests[1].lower()
 
 
+@pytest.mark.parametrize("where", ["127.0.0.1:99999", "a b:3128", "[::1", "", "127.0.0.1:port"])
+def test_a_proxy_that_is_no_url_is_a_failure_which_does_not_tell_its_password(client, monkeypatch, where):
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:p4ssw0rd@{where}")
+    found = client.failure("http://gateway.invalid")
+    assert found.kind is FailureKind.PROXY
+    assert "p4ssw0rd" not in f"{found!r}{found.__cause__!r}{found.__context__!r}"
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_the_proxy_of_the_environment_is_used(client, serve, monkeypatch, name):
     proxy = serve(answering(http_answer(b"from the proxy")))
