@@ -190,7 +190,8 @@ def _earlier(known: float, other: float) -> float:
 def due_time(scheduled_at: object) -> float:
     """Read a date.
 
-    :return: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, has no zone, or is beyond the calendar in UTC.
+    :return: seconds since 1970, or :data:`UNDATED` when there is none, it can't be read, has no zone, or leaves the
+        calendar in UTC.
     """
     if isinstance(scheduled_at, str):
         try:

@@ -141,8 +141,9 @@ def read_xml(body: bytes, *, force_list: Collection[str] = ()) -> dict[str, obje
 
     :param body: the bytes of the answer.
     :param force_list: names of elements that are lists even when there is only one of them.
-    :raises Unreadable: when it is not well-formed, a prefix is not declared, it is too large, deeper than 32 levels, in an encoding other
-        than UTF-8, UTF-16, ASCII or Latin-1, or has a document type or entities.
+    :raises Unreadable: when it is not well-formed (a prefix that nothing declares included), too large, deeper
+        than 32 levels, in an encoding other than UTF-8, UTF-16, ASCII or Latin-1, or has a document type or
+        entities.
     """
     problem = "not well-formed XML"
     try:
