@@ -49,9 +49,10 @@ def read_parquet(campaign: Campaign, path: ManifestPath) -> None:
         ids, dates = (_columns(table.schema_arrow.names, name) for name in ("message_id", "scheduled_at"))
         if not ids:
             raise SourceError(f"manifest {shown} has no column message_id.")
-        if len(ids) > 1:
-            raise SourceError(f"manifest {shown} has the column message_id more than once: keep one.")
-        columns = [*ids, *dates[:1]]
+        for name, same in (("message_id", ids), ("scheduled_at", dates)):
+            if len(same) > 1:
+                raise SourceError(f"manifest {shown} has the column {name} more than once: keep one.")
+        columns = [*ids, *dates]
         _read_batches(campaign, table, columns, file, shown)
 
 
@@ -72,12 +73,14 @@ def _read_batches(campaign: Campaign, table: Any, columns: list[str], file: _Wat
             return
         if batch is None:
             return
-        names = batch.schema.names  # asked by position: a name may come twice
-        ids, *dates = (_values(batch.column(names.index(name))) for name in columns)
+        ids, *dates = (_values(batch.column(name)) for name in columns)
         for message_id, scheduled_at in zip(ids, dates[0] if dates else [None] * len(ids), strict=True):
             number += 1
             if message_id is _UNREADABLE:
-                campaign.reject(f"row {number}", "the id can't be read: the file is damaged here")
+                campaign.reject(
+                    f"row {number}",
+                    "the id can't be read: it is no text in UTF-8, or the file is damaged here",
+                )
             elif is_no_value(message_id):
                 campaign.reject(f"row {number}", NOT_AN_ID)
             else:
