@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,3 +129,38 @@ def test_an_id_that_is_no_text_at_all_is_rejected_by_its_row(tmp_path: Path) -> 
     broken = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(ONE.encode() + b"\xff")])
     campaign = read(written(tmp_path, message_id=broken))
     assert (campaign.ids, [row.position for row in campaign.rejected]) == ([ONE], ["row 2"])
+
+
+# Found by fuzzing: a column's statistics are of another size than they say. Where pyarrow is asked for the metadata of that
+# column, its C++ throws what its Python does not expect, and that ends the process.
+STATISTICS_OF_ANOTHER_SIZE = base64.b64decode(
+    "UEFSMRUEFRQVFAAVFRJMBAAAAQAAAGEBAAAAYhUAFRIVEiwVBBUQFQYVBhw2ACgBYhgBYRERAAAAAgAAAAQBAQMCFQQVGBUYTBUE"
+    "FQASAAAEAAAAMjAzMAAAAAAVABUSFRIsFQQVEBUGFQYcNgAoBDIwKTMwGAAREQAAAAIAAAAEAQEDAhUEGTw1ABgGc2NoZW1hFQQA"
+    "FQwlAhgKTWVzc2FnZV9JRCUATBwAAAAVDCUKGAxzY2hzZHVsZWRfYXQlAEwcAAAAFgQZHBksJgAcFQwZNQAGFBkYCk1lc3NhZ2Vf"
+    "SUQVABYEFnwWfCY4JggcNgAoAWIYAWEREQAZLBUEFQAVAgAVABUQFQIAPBYEGQYZJgAEAAAAJgAcFQwZNQAGEBkYDHNjaGVkdWxl"
+    "ZF9hdBUAFgQWhAEWhAEmuAEmhAEcNgAoBDIwMzAYABERABksFQQVABUCABUAFRAVAgA8FggZBhkmAAQAAAAWgAIWBCYIFoACABkc"
+    "GAxBUlJPVzpzY2hlbWEYrAIvLy8vLzlnQUFBQVFBQUFBQUFBS0FBd0FCZ0FGQUFnQUNnQUFBQUFCQkFBRUFBQUFjUC8vL3dRQUFB"
+    "QUNBQUFBV0FBQUFCUUFBQUFRQUJRQUNBQUdBQWNBREFBQUFCQUFFQUFBQUFBQUFRVVFBQUFBSUFBQUFBUUFBQUFBQUFBQURBQUFB"
+    "SE5qYUdWa2RXeGxaRjloZEFBQUFBQ2MvLy8vRUFBWUFBZ0FCZ0FIQUF3QUVBQVVBQkFBQUFBQUFBRUZGQUFBQUVnQUFBQWtBQUFB"
+    "QkFBQUFBQUFBQUFLQUFBQVRXVnpjMkZuWlY5SlJBQUFDQUFJQUFBQUJBQUlBQUFBREFBQUFBZ0FEQUFJQUFjQUNBQUFBQUFBQUFF"
+    "Z0FBQUFCQUFFQUFRQUFBQT0AGCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI3LjAuMRksHAAAHAAAAFsCAABQQVIx"
+)
+READ = """
+import sys
+from pathlib import Path
+from airflow_provider_smscancel.campaigns.manifests import read_manifest
+from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.sources import SourceError
+from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
+try:
+    read_manifest(Campaign(ClickatellRest(token="t")), Path(sys.argv[1]))
+except SourceError:
+    pass
+"""
+
+
+def test_damaged_statistics_of_a_column_do_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    path.write_bytes(STATISTICS_OF_ANOTHER_SIZE)
+    done = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
