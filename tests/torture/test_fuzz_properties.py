@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torture.fuzzing import corpus
@@ -32,14 +32,14 @@ WAYS = st.binary(min_size=3, max_size=3)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(WAYS, NOISE)
 def test_noise_is_survived(name: str, how: bytes, noise: bytes) -> None:
     TARGETS[name].run(how + noise)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.data())
 def test_what_is_left_of_something_sound_is_survived(name: str, data: st.DataObject) -> None:
     what = data.draw(st.sampled_from(SEEDS[name]))

@@ -41,7 +41,7 @@ def stopped(gateway: Gateway, message_id: str, state: str) -> Verdict:
 
 
 @EACH
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(ANY_ID, st.sampled_from(sorted(MEANT)), st.booleans())
 def test_a_status_is_read_as_it_was_meant(gateway: Gateway, digits: str, state: str, full: bool) -> None:
     message_id = spelled(gateway, digits)
@@ -53,7 +53,7 @@ def test_a_status_is_read_as_it_was_meant(gateway: Gateway, digits: str, state: 
 
 
 @EACH
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(ANY_ID, st.sampled_from(sorted(MEANT)))
 def test_a_stop_is_confirmed_exactly_when_it_stopped_the_message(
     gateway: Gateway, digits: str, state: str
@@ -64,7 +64,7 @@ def test_a_stop_is_confirmed_exactly_when_it_stopped_the_message(
 
 
 @EACH
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.from_regex(r"1555[0-9]{7}", fullmatch=True), min_size=1, max_size=4, unique=True))
 def test_whoever_was_sent_to_gets_the_id_of_the_message_that_is_theirs(
     gateway: Gateway, to: list[str]
@@ -136,7 +136,7 @@ def test_an_answer_in_another_encoding_confirms_nothing_that_it_does_not_say(
 
 
 @EACH
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_an_answer_whose_pieces_were_dropped_repeated_or_moved_confirms_nothing_that_it_does_not_say(
     gateway: Gateway, data: st.DataObject
@@ -150,7 +150,6 @@ def test_an_answer_whose_pieces_were_dropped_repeated_or_moved_confirms_nothing_
     check(gateway, body, data.draw(st.sampled_from([200, 200, 202, 404, 500])))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["true", "false", "1", "TRUE", "true ", ""]),
     st.sampled_from(["", "<a/>", "<!-- -->", "&#116;"]),
