@@ -66,6 +66,8 @@ def _feed_manifest(data: bytes) -> None:
     insist(campaign.total + campaign.duplicates <= _most_rows(content), "more rows than lines")
     if name == "m.jsonl":
         _check_no_line_is_lost(campaign, content)
+    elif name == "m.csv":
+        _check_no_row_is_lost(campaign, content)
 
 
 def _most_rows(content: bytes) -> int:
@@ -87,6 +89,22 @@ def _check_no_line_is_lost(campaign: Campaign, content: bytes) -> None:
         elif len(set(map(str, named))) > 1:
             usable = [each for each in named if isinstance(each, str) and re.fullmatch("[0-9a-f]{32}", each)]
             insist(not usable or campaign.rejected, "two ids on a line, and nobody was told")
+
+
+def _check_no_row_is_lost(campaign: Campaign, content: bytes) -> None:
+    """Every row as wide as the header whose cell in the right column is an id is taken up; quotes are not looked into."""
+    lines = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    if b'"' in content or b"\r" in content or not lines:
+        return
+    for delimiter in (b",", b";", b"\t"):
+        names = lines[0].split(delimiter)
+        if names.count(b"message_id") != 1:
+            continue
+        at = names.index(b"message_id")
+        for cells in (line.split(delimiter) for line in lines[1:]):
+            if len(cells) == len(names) and re.fullmatch(b"[0-9a-f]{32}", cells[at]):
+                insist(campaign.index_of(cells[at].decode()) is not None, "lost track of a message")
+        return
 
 
 def _pairs(found: object) -> list[tuple[str, object]]:
