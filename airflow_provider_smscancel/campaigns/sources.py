@@ -114,6 +114,11 @@ def before_anything(text: str) -> str:
 
 
 def _items_of(value: object, field: str) -> Iterable[object]:
+    if hasattr(value, "columns"):
+        # Going through a table gives the names of its columns, each of which would pass for an id of Clickatell's.
+        raise SourceError(
+            f"{field} is a table of type {type(value).__name__}: give its column of ids as a list, or its rows as mappings"
+        )
     # Each of these can be iterated over, or nearly, into something that nobody meant.
     if isinstance(value, Mapping | MessageRef | bytes | bytearray | memoryview) or not isinstance(
         value, Iterable

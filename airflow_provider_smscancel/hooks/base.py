@@ -20,6 +20,7 @@ from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.run import Limits
 from airflow_provider_smscancel.campaigns.sessions import AccountRefused
 from airflow_provider_smscancel.campaigns.single import Caller
+from airflow_provider_smscancel.campaigns.sources import add_ids
 from airflow_provider_smscancel.campaigns.stream import ResultStream
 from airflow_provider_smscancel.exceptions import (
     SmsGatewayAuthError,
@@ -239,8 +240,7 @@ class SmsGatewayHook(BaseHook):
         ends_at = _end_of(deadline)
         campaign = Campaign(self.gateway, self.check_id_type(id_type))
         service = self.service(requests_per_second=requests_per_second, max_concurrency=max_concurrency)
-        for position, item in enumerate(messages, start=1):
-            campaign.add_item(item, f"item {position}")
+        add_ids(campaign, messages, "messages")
         if ends_at is not None:
             limits = replace(service.limits, deadline_s=max(0.0, ends_at - time.monotonic()))
             service = replace(service, limits=limits)

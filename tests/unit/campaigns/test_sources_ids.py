@@ -4,6 +4,8 @@ import contextlib
 import json
 from datetime import UTC, datetime
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -208,3 +210,11 @@ def test_an_object_that_names_two_messages_is_rejected_and_neither_is_lost_unsee
     campaign = read(f'[{{"message_id": "{ONE}", "message_id": "{TWO}"}}, {{"message_id": "{THREE}"}}]')
     assert (campaign.ids, positions(campaign)) == ([THREE], ["item 1"])
     assert "more than once" in campaign.rejected[0].reason
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pa.table])
+def test_a_table_is_refused_rather_than_the_names_of_its_columns_taken_for_ids(make):
+    with pytest.raises(SourceError, match="message_ids is a table of type"):
+        read(make({"message_id": [ONE]}))
+    assert read(pd.DataFrame({"message_id": [ONE]})["message_id"]).ids == [ONE]
+    assert read(pd.DataFrame({"message_id": [ONE], "scheduled_at": [pd.NaT]}).to_dict("records")).ids == [ONE]

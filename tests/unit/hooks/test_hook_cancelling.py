@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from support.sandboxed import (
     CLICKATELL_SERVICES,
@@ -274,6 +275,18 @@ def test_what_a_generator_of_ids_raises_comes_out_and_nothing_is_sent(world: Wor
 def test_a_single_id_in_place_of_a_list_is_an_error(world: World, messages: object) -> None:
     with pytest.raises(ValueError, match="list"):
         world.hook(REST_JSON).cancel_messages(messages)
+    assert world.calls() == {}
+
+
+def test_of_a_table_not_the_names_of_its_columns_are_asked_for(world: World) -> None:
+    with pytest.raises(ValueError, match="messages is a table of type DataFrame"):
+        world.hook(REST_JSON).cancel_messages(pd.DataFrame({"message_id": ["a" * 32]}))
+    assert world.calls() == {}
+
+
+def test_what_programs_write_when_they_have_no_id_is_not_asked_for(world: World) -> None:
+    results = list(world.hook(REST_JSON).cancel_messages(["None", {"message_id": "nan"}]))
+    assert [result.outcome for result in results] == [Outcome.REJECTED] * 2
     assert world.calls() == {}
 
 
