@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from array import array
@@ -20,6 +21,7 @@ from airflow_provider_smscancel.campaigns.results import cancel_result, rejected
 from airflow_provider_smscancel.campaigns.run import RunEnd, SettledMessage
 from airflow_provider_smscancel.campaigns.settlement import Case, StopCase
 from airflow_provider_smscancel.campaigns.tally import Tally
+from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.transport.pacer import departures_per_second
 
 LAST_PART_S = 60.0
@@ -41,6 +43,7 @@ class CancelJob(Job):
     :param report: what to call the report's place in the summary.
     :param try_number: which try this is, from 1.
     :param resumed: whether this try began in another process already, which may have sent requests that left no trace.
+    :param tenure: of this process, where several may believe that they run this try; or ``None``.
     :param checkpoint: where what is settled is kept for a later try; ``None`` where there is a journal, or no store.
     :param take_result: is given what became of each message, in the engine's thread.
     """
@@ -56,6 +59,7 @@ class CancelJob(Job):
         report: str | None,
         try_number: int,
         resumed: bool = False,
+        tenure: Tenure | None = None,
         started_at: datetime | None = None,
         checkpoint: Checkpoint | None = None,
         take_result: Callable[[CancelResult], None] | None = None,
@@ -65,6 +69,7 @@ class CancelJob(Job):
         self.journal = journal
         self.checkpoint = checkpoint
         self.report = report
+        self._tenure = tenure
         self.try_number = try_number
         self._first_try = try_number <= 1 and not resumed
         self._take_result = take_result
@@ -226,6 +231,13 @@ class CancelJob(Job):
         if self.journal is None or self.journal.error:
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
+
+    async def end_for_good(self) -> None:
+        """Do what :class:`Job` does, unless another process has taken this try over, or ended it: then what is open is its to tell."""
+        if self._tenure is not None and await asyncio.to_thread(self._tenure.is_over, self.started_at):
+            self.log.info("Another process has taken over: what is open here is left to it.")
+            return
+        await super().end_for_good()
 
     def suspend(self) -> None:
         """Write down what is settled, and end nothing: perhaps somebody else goes on."""

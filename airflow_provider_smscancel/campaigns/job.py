@@ -223,9 +223,11 @@ class Job:
         return self.end
 
     async def end_for_good(self) -> None:
-        """After :meth:`run_in_loop` was cancelled: nobody goes on, so write down also what is open, and the summary."""
-        if self._engine is None or self.summary:
+        """After :meth:`run_in_loop` was cancelled, or not begun: nobody goes on, so write down what is open, and the summary."""
+        if self.summary:
             return
+        if self._engine is None:  # it was cancelled before there was one: all is open
+            self._engine = await asyncio.to_thread(self._make_engine, self._note_settled)
         self._resume()
         await self._engine.hand_over_open()
         self.end = RunEnd.STOPPED

@@ -221,6 +221,11 @@ class Journal:
                 "Part %s has %d lines that can't be read: those messages are asked again.", name, torn
             )
 
+    @property
+    def summary_name(self) -> str:
+        """The file with the counts."""
+        return f"summary-{self.owner}.json"
+
     # -- writing ----------------------------------------------------------------------------------------
 
     @property
@@ -273,9 +278,14 @@ class Journal:
 
     def _write_summary(self, summary: dict[str, Any]) -> None:
         try:
-            self._write(f"summary-{self.owner}.json", json.dumps(summary) + "\n")
+            if not self._is_outlived():
+                self._write(self.summary_name, json.dumps(summary) + "\n")
         except Exception as error:  # stores raise what they like
             self._refused(error)
+
+    def _is_outlived(self) -> bool:
+        """Say whether a later try writes already: Airflow took this one for dead, and the counts are no longer its to tell."""
+        return any(int(writer.partition("-")[0]) > self.try_number for writer, _ in self._list_parts())
 
     def _write_run(self) -> None:
         """Say what the parts are about. No part is written before: without it, the next try could not use them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from airflow_provider_smscancel._airflow import BaseNotifier
-from airflow_provider_smscancel.triggers.beginning import begun
+from airflow_provider_smscancel.triggers.beginning import Beginning
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context
@@ -114,7 +114,7 @@ class CancelMessageNotifier(BaseNotifier):
         Cancelled, as by a triggerer that ends, it makes no new request, and the triggerer that takes the callback up goes on from
         the report.
         """
-        job = await begun(lambda: self._begin(context, may_be_taken_up=True))
+        job = await Beginning(lambda: self._begin(context, may_be_taken_up=True)).job()
         try:
             await job.run_in_loop()
         except Exception:

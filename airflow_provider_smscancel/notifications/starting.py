@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
+from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.operators.campaign_source import (
     before_the_first_request,
     connected_hook,
@@ -14,7 +15,6 @@ from airflow_provider_smscancel.operators.campaign_source import (
 from airflow_provider_smscancel.operators.parameters import read_duration, read_name, read_text
 from airflow_provider_smscancel.operators.report_folder import open_path
 from airflow_provider_smscancel.operators.report_owner import owner_in
-from airflow_provider_smscancel.triggers.taking_up import has_begun_before
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context
@@ -90,5 +90,5 @@ def _make_job(
         journal=journal,
         report=report,
         try_number=owner.try_number,
-        resumed=may_be_taken_up and journal is not None and has_begun_before(journal),
+        resumed=may_be_taken_up and journal is not None and Tenure(journal).begin(),
     )

@@ -12,23 +12,41 @@ if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 
 
-async def begun(begin: Callable[[], CancelJob]) -> CancelJob:
-    """Let a thread make a job that is ready to run.
+class Beginning:
+    """A job that a thread makes ready to run.
 
-    Cancelled meanwhile, the job that comes of it closes its report again, so that no thread is left behind.
+    Whoever waits for it may be cancelled meanwhile: the job that comes of it then closes its report again, so that no thread
+    is left behind.
 
     :param begin: makes the job; it may ask Airflow for connections.
-    :raises Exception: what ``begin`` raises.
     """
-    # Not asyncio.to_thread: before Airflow 3.3 connections are only to be had in threads that asgiref knows.
-    making = asyncio.ensure_future(sync_to_async(begin, thread_sensitive=False)())
+
+    def __init__(self, begin: Callable[[], CancelJob]) -> None:
+        self._begin = begin
+        self._closing: asyncio.Task[CancelJob | None] | None = None
+
+    async def job(self) -> CancelJob:
+        """Let the thread begin, and wait for it.
+
+        :raises Exception: what ``begin`` raises.
+        """
+        # Not asyncio.to_thread: before Airflow 3.3 connections are only to be had in threads that asgiref knows.
+        making = asyncio.ensure_future(sync_to_async(self._begin, thread_sensitive=False)())
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            self._closing = asyncio.create_task(_closed(making))
+            raise
+
+    async def job_after_all(self) -> CancelJob | None:
+        """After :meth:`job` was cancelled: wait for what comes of it, with its report closed; ``None`` if nothing does."""
+        return None if self._closing is None else await asyncio.shield(self._closing)
+
+
+async def _closed(making: asyncio.Future[CancelJob]) -> CancelJob | None:
     try:
-        return await asyncio.shield(making)
-    except asyncio.CancelledError:
-        making.add_done_callback(_discard)
-        raise
-
-
-def _discard(making: asyncio.Future[CancelJob]) -> None:
-    if not making.cancelled() and making.exception() is None:
-        asyncio.get_running_loop().run_in_executor(None, making.result().suspend)
+        job = await making
+    except Exception:  # nobody runs it any more
+        return None
+    await asyncio.to_thread(job.suspend)
+    return job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_smscancel.triggers.beginning import begun
+from airflow_provider_smscancel.triggers.beginning import Beginning
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
@@ -72,6 +72,7 @@ class CancelMessagesTrigger(BaseTrigger):
         self.max_concurrency = max_concurrency
         self.give_up_after_s = give_up_after_s
         self.ends_at = ends_at
+        self._beginning = Beginning(self._begin)
         self._job: CancelJob | None = None
         self._meter: Meter | None = None
 
@@ -101,7 +102,7 @@ class CancelMessagesTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Stop the campaign, and tell how it ended."""
         try:
-            job = self._job = await begun(self._begin)
+            job = self._job = await self._beginning.job()
         except ValueError as error:
             self.log.error("The campaign can't be taken up: %s", error)  # noqa: TRY400 - the text says it all
             yield _event({"error": str(error)})
@@ -116,8 +117,9 @@ class CancelMessagesTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Write down also what is open: somebody has ended the task (Airflow 3.3 and newer call this)."""
-        if self._job is not None:
-            await self._job.end_for_good()
+        job = self._job or await self._beginning.job_after_all()
+        if job is not None:
+            await job.end_for_good()
         if self._meter is not None:
             self._meter.tell()
 

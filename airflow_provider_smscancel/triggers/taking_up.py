@@ -6,11 +6,10 @@ import time
 from datetime import datetime, timedelta
 
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
-from airflow_provider_smscancel.campaigns.folders import make_folder
 from airflow_provider_smscancel.campaigns.job import Log
-from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.hooks.by_connection import hook_of
 from airflow_provider_smscancel.operators.report_folder import open_path
 from airflow_provider_smscancel.operators.report_owner import journal_in
@@ -46,12 +45,14 @@ def take_up(
         read_kept(listed, folder, list_name)
     else:
         take_lines(listed, (messages or "").splitlines())
-    journal, resumed = None, False
+    # Without a report nothing tells whether another triggerer has begun before this one: it is said to have.
+    journal, tenure, resumed = None, None, True
     if folder is not None and owner is not None:
         journal = journal_in(
             folder, owner=owner, try_number=try_number, campaign=listed, gateway=hook.gateway
         )
-        resumed = has_begun_before(journal)
+        tenure = Tenure(journal)
+        resumed = tenure.begin()
     job = CancelJob(
         hook.service(
             requests_per_second=requests_per_second,
@@ -66,30 +67,9 @@ def take_up(
         report=report_path,
         try_number=try_number,
         resumed=resumed,
+        tenure=tenure,
         started_at=datetime.fromisoformat(started_at),
     )
     job.prepare()
     job.announce()
     return job
-
-
-def has_begun_before(journal: Journal) -> bool:
-    """Say whether another process has begun this try, and may have sent requests that left no trace; note that one has.
-
-    In doubt it is said to have: then a message found cancelled is not said to have been so before.
-    """
-    folder, name = journal.folder, f"begun-{journal.owner}-{journal.try_number}.json"
-    try:
-        with (folder / name).open("rb"):
-            return True
-    except FileNotFoundError:
-        begun = False
-    except Exception:  # stores raise what they like
-        begun = True
-    try:
-        make_folder(folder)
-        with (folder / name).open("wb") as file:
-            file.write(b"{}\n")
-    except Exception:  # the journal says what the store refuses
-        return begun
-    return begun

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+import time
 from typing import Any
 
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.serde import deserialize, serialize
 
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
+from airflow_provider_smscancel.sandbox.server import SandboxServer
 from airflow_provider_smscancel.triggers.cancel_messages import CancelMessagesTrigger
-from support.operating import Row
+from support.operating import FakeTask, Row, requests_so_far
+
+USER_ACTION = "user-action"
 
 
 def deferral(operator: CancelMessageOperator, context: Row) -> TaskDeferred:
@@ -43,3 +48,28 @@ def through_the_triggerer(operator: CancelMessageOperator, context: Row) -> Any:
     deferred = deferral(operator, context)
     event = asyncio.run(first_event(again(deferred.trigger)))
     return getattr(operator, deferred.method_name)(context, event=event)
+
+
+def deferred_by(
+    sandbox: SandboxServer, *, ti: FakeTask | None = None, **parameters: Any
+) -> CancelMessagesTrigger:
+    """What an operator with these parameters hands over."""
+    parameters.setdefault("sms_conn_id", "sms")
+    operator = CancelMessageOperator(task_id="cancel", deferrable=True, **parameters)
+    trigger = deferral(operator, {"ti": ti or FakeTask()}).trigger
+    assert isinstance(trigger, CancelMessagesTrigger)
+    return trigger
+
+
+async def cancelled_at(sandbox: SandboxServer, requests: int, trigger: CancelMessagesTrigger) -> float:
+    """Run a trigger and cancel it in the middle, as the triggerer does. Return how many seconds it took to end."""
+    running = asyncio.create_task(first_event(trigger))
+    while requests_so_far(sandbox) < requests:
+        assert not running.done(), running.result()
+        await asyncio.sleep(0.002)
+    begun = time.monotonic()
+    running.cancel(USER_ACTION)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert running.cancelled()
+    return time.monotonic() - begun

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.deferring import again, deferral, first_event, through_the_triggerer
+from support.deferring import again, cancelled_at, deferral, deferred_by, first_event, through_the_triggerer
 from support.operating import FakeTask, Play, Row, Seed, final_outcomes, read_report, requests_so_far, states
 from support.scripted import Call, ScriptedTransport, hex_id, rest_says
 
@@ -27,37 +27,8 @@ from airflow_provider_smscancel.operators import deferring
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 from airflow_provider_smscancel.transport import aio
-from airflow_provider_smscancel.triggers.cancel_messages import CancelMessagesTrigger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow.*")
-
-USER_ACTION = "user-action"
-
-
-def deferred_by(
-    sandbox: SandboxServer, *, ti: FakeTask | None = None, **parameters: Any
-) -> CancelMessagesTrigger:
-    """What an operator with these parameters hands over."""
-    parameters.setdefault("sms_conn_id", "sms")
-    operator = CancelMessageOperator(task_id="cancel", deferrable=True, **parameters)
-    trigger = deferral(operator, {"ti": ti or FakeTask()}).trigger
-    assert isinstance(trigger, CancelMessagesTrigger)
-    return trigger
-
-
-async def cancelled_at(sandbox: SandboxServer, requests: int, trigger: CancelMessagesTrigger) -> float:
-    """Run a trigger and cancel it in the middle, as the triggerer does. Return how many seconds it took to end."""
-    running = asyncio.create_task(first_event(trigger))
-    while requests_so_far(sandbox) < requests:
-        assert not running.done(), running.result()
-        await asyncio.sleep(0.002)
-    begun = time.monotonic()
-    running.cancel(USER_ACTION)
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-    assert running.cancelled()
-    return time.monotonic() - begun
-
 
 # -- what travels -------------------------------------------------------------------------------------------------------
 
@@ -458,7 +429,6 @@ def test_a_trigger_that_is_cancelled_while_it_reads_leaves_no_thread(
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
-        await trigger.on_kill()
         go_on.set()
         while any(thread.name == "smscancel-journal" for thread in threading.enumerate()) or not list(
             tmp_path.glob("run-*")
