@@ -284,7 +284,12 @@ class Journal:
             self._refused(error)
 
     def _is_outlived(self) -> bool:
-        """Say whether a later try writes already: Airflow took this one for dead, and the counts are no longer its to tell."""
+        """Say whether a later try has told its counts already: Airflow took this one for dead, and they are no longer its to tell."""
+        try:
+            with (self.folder / self.summary_name).open("rb"):
+                pass
+        except FileNotFoundError:
+            return False
         return any(int(writer.partition("-")[0]) > self.try_number for writer, _ in self._list_parts())
 
     def _write_run(self) -> None:

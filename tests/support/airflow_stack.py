@@ -116,12 +116,19 @@ class AirflowStack:
         )
         return done.stdout
 
-    def start(self, part: str) -> None:
-        """Start a part, for the first time or after :meth:`kill`."""
-        with (self.home / f"{part}.log").open("ab") as log:
-            self._parts[part] = subprocess.Popen(
+    def start(self, part: str, *, name: str | None = None) -> None:
+        """Start a part, for the first time or after :meth:`kill`.
+
+        :param name: of one that runs beside the first of its kind; by default there is one, called as the part.
+        """
+        environment = self.environment
+        if name is not None:
+            environment = environment | {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_ports(1)[0])}
+        name = name or part
+        with (self.home / f"{name}.log").open("ab") as log:
+            self._parts[name] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", part],
-                env=self.environment,
+                env=environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -131,12 +138,24 @@ class AirflowStack:
 
     def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to a part and to all that it has started, and wait for its end."""
-        session = self._parts[part].pid
-        for process in self._processes():
-            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
-                if os.getsid(process.pid) == session:
-                    process.send_signal(number)
+        self.signal(part, number)
         self._parts[part].wait(STOP_WITHIN_S)
+
+    def signal(self, part: str, number: signal.Signals) -> None:
+        """Send a signal to a part and to all that it has started."""
+        for process in self.processes_of(part):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def processes_of(self, part: str) -> list[psutil.Process]:
+        """Find a part's process and all that it has started."""
+        session = self._parts[part].pid
+        found = []
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(process.pid) == session:
+                    found.append(process)
+        return found
 
     def stop(self) -> None:
         """End every process of every session that was started: first kindly, then not."""
@@ -184,6 +203,14 @@ class AirflowStack:
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json() if answer.content else None
 
+    def connect(self, conn_id: str, connection: Row) -> None:
+        """Save a connection.
+
+        :param connection: as an environment variable would hold it: ``conn_type``, ``host``, ``extra``, …
+        """
+        body = {**connection, "connection_id": conn_id, "extra": json.dumps(connection.get("extra", {}))}
+        self.call("POST", "/connections", body)
+
     def wait_for_dag(self, dag_id: str) -> None:
         """Wait until the DAG is known."""
 
@@ -200,8 +227,29 @@ class AirflowStack:
         run = self.call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return str(run["dag_run_id"])
 
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """Give a run another state, as a person does on its page."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": state})
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str | tuple[str, int]) -> None:
+        """Clear tasks of a run, as a person does on its page: they run again.
+
+        :param task_ids: of a mapped one, together with its number.
+        """
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": [each if isinstance(each, str) else list(each) for each in task_ids],
+            "only_failed": False,
+            "reset_dag_runs": True,
+        }
+        self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
     def task(self, dag_id: str, run_id: str, task_id: str) -> Row:
-        """Read a task's instance: ``state``, ``try_number``, ``pid``, …"""
+        """Read a task's instance: ``state``, ``try_number``, ``pid``, …
+
+        :param task_id: of a mapped one, with its number behind a slash.
+        """
         found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         assert isinstance(found, dict)
         return found

@@ -127,13 +127,25 @@ def states(sandbox: SandboxServer, ids: Sequence[str]) -> Counter[str]:
     return Counter(record[message_id]["state"] for message_id in ids)
 
 
-def read_report(folder: Path | str) -> list[Row]:
-    """Read every line of every part of a report, in the order of (try, finished_at)."""
+def read_report(folder: Path | str, *, torn: bool = False) -> list[Row]:
+    """Read every line of every part of a report, in the order of (try, finished_at).
+
+    :param torn: pass over the line that a process was killed in the middle of.
+    """
     parts = sorted(Path(folder).glob("part-*.jsonl"))
-    rows = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    rows = []
+    for line in [line for part in parts for line in part.read_text().splitlines()]:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            if not torn:
+                raise
     return sorted(rows, key=lambda row: (row["try"], row["finished_at"]))
 
 
-def final_outcomes(folder: Path | str) -> dict[str, str]:
-    """Say what became of each message by the report: the last line counts."""
-    return {row["message_id"]: row["outcome"] for row in read_report(folder)}
+def final_outcomes(folder: Path | str, *, torn: bool = False) -> dict[str, str]:
+    """Say what became of each message by the report: the last line counts.
+
+    :param torn: see :func:`read_report`.
+    """
+    return {row["message_id"]: row["outcome"] for row in read_report(folder, torn=torn)}

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from support.operating import FakeTask, Play, Row, Seed, states
 
 from airflow_provider_smscancel._airflow import ObjectStoragePath
 from airflow_provider_smscancel.campaigns import cancel_job, journal, manifest_lines, split_manifest
-from airflow_provider_smscancel.campaigns.journal import Journal
+from airflow_provider_smscancel.campaigns.journal import Identity, Journal
+from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -165,6 +167,27 @@ def test_a_deferred_campaign_runs_and_resumes_from_the_store(
     assert later.error is None
     assert later.requests == 0
     assert later.outcomes == {"cancelled": 30}
+
+
+def test_of_two_triggerers_at_one_try_the_earlier_one_learns_from_the_store_that_it_is_not_the_last(
+    store: ObjectStore, url: str, folder: str
+) -> None:
+    started_at = datetime.now(UTC)
+    journal = Journal(
+        ObjectStoragePath(f"{url}/report"),
+        owner="0123abcd",
+        try_number=1,
+        identity=Identity("clickatell", "http://127.0.0.1", "message_id"),
+        total=1,
+    )
+    stalled, other = Tenure(journal), Tenure(journal)
+    assert (stalled.begin(), stalled.is_over(started_at)) == (False, False)
+    assert (other.begin(), stalled.is_over(started_at), other.is_over(started_at)) == (True, True, False)
+    store.put(
+        f"{folder}/report/summary-0123abcd.json", json.dumps({"started_at": started_at.isoformat()}).encode()
+    )
+    assert other.is_over(started_at)
+    assert not other.is_over(started_at + timedelta(seconds=1))  # of an earlier try
 
 
 def test_the_triggerers_loop_goes_on_while_the_store_is_read_and_written(
