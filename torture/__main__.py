@@ -27,6 +27,8 @@ PARTS: tuple[str, ...] = (
     "calls",
     "clock",
     "fuzz",
+    "in_airflow",
+    "soak",
 )
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")
