@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from array import array
@@ -232,12 +231,11 @@ class CancelJob(Job):
             self._log_not_done()
         self.log.info("Done: %s of %d messages.", self.tally.said(), self.campaign.total)
 
-    async def end_for_good(self) -> None:
-        """Do what :class:`Job` does, unless another process has taken this try over, or ended it: then what is open is its to tell."""
-        if self._tenure is not None and await asyncio.to_thread(self._tenure.is_over, self.started_at):
+    def _is_over(self) -> bool:
+        over = self._tenure is not None and self._tenure.is_over(self.started_at)
+        if over:
             self.log.info("Another process has taken over: what is open here is left to it.")
-            return
-        await super().end_for_good()
+        return over
 
     def suspend(self) -> None:
         """Write down what is settled, and end nothing: perhaps somebody else goes on."""

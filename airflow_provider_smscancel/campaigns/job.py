@@ -88,6 +88,7 @@ class Job:
         self.todo: Sequence[int] = range(len(campaign))
         self._run: BackgroundRun | None = None
         self._engine: Engine | None = None
+        self._suspending: asyncio.Task[None] | None = None
         self._told_to_stop: RunEnd | None = None
         self._settled = 0
         self._hurry = False
@@ -208,12 +209,9 @@ class Job:
             self.end = await asyncio.shield(running)
         except asyncio.CancelledError:
             self._hurry = True
-            if running is not None and self._engine is not None:
-                self._engine.suspend()
-                await asyncio.wait([running], timeout=CUT_SHORT_S)
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-            await asyncio.to_thread(self.suspend)
+            # A task of its own: Airflow's triggerer cancels again every second until this has ended.
+            self._suspending = asyncio.create_task(self._suspend(running))
+            await asyncio.shield(self._suspending)
             raise
         except Exception:
             self.end = RunEnd.CRASHED
@@ -222,9 +220,21 @@ class Job:
         await asyncio.to_thread(self._finish)
         return self.end
 
+    async def _suspend(self, running: asyncio.Task[RunEnd] | None) -> None:
+        if running is not None and self._engine is not None:
+            self._engine.suspend()
+            await asyncio.wait([running], timeout=CUT_SHORT_S)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        await asyncio.to_thread(self.suspend)
+
     async def end_for_good(self) -> None:
         """After :meth:`run_in_loop` was cancelled, or not begun: nobody goes on, so write down what is open, and the summary."""
+        if self._suspending is not None:
+            await self._suspending
         if self.summary:
+            return
+        if await asyncio.to_thread(self._is_over):
             return
         if self._engine is None:  # it was cancelled before there was one: all is open
             self._engine = await asyncio.to_thread(self._make_engine, self._note_settled)
@@ -236,6 +246,10 @@ class Job:
     def _note_settled(self, batch: list[SettledMessage]) -> None:
         self._settled += len(batch)
         self.on_progress()
+
+    def _is_over(self) -> bool:
+        """Say whether somebody else goes on after all, or has ended it. May ask a store."""
+        return False
 
     def suspend(self) -> None:
         """Write down what is settled, and end nothing: perhaps somebody else goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ class CancelMessagesTrigger(BaseTrigger):
         self._beginning = Beginning(self._begin)
         self._job: CancelJob | None = None
         self._meter: Meter | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Say what it takes to make this trigger again in another process."""
@@ -117,6 +119,11 @@ class CancelMessagesTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Write down also what is open: somebody has ended the task (Airflow 3.3 and newer call this)."""
+        # A task of its own: the triggerer cancels this, too, a second later, if it has not ended by then.
+        self._ending = asyncio.create_task(self._end_for_good())
+        await asyncio.shield(self._ending)
+
+    async def _end_for_good(self) -> None:
         job = self._job or await self._beginning.job_after_all()
         if job is not None:
             await job.end_for_good()

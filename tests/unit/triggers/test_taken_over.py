@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.deferring import USER_ACTION, again, deferred_by, first_event
-from support.operating import FakeTask, Row, Seed, final_outcomes, requests_so_far, states
+from support.operating import FakeTask, Row, Seed, final_outcomes, requests_so_far, states, truth
 
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.journal import Journal
@@ -199,3 +200,72 @@ def test_a_try_that_airflow_took_for_dead_does_not_overwrite_the_summary_of_its_
     asyncio.run(run())
     assert final_outcomes(tmp_path) == dict.fromkeys(ids, "cancelled")
     assert counts_in(tmp_path) == {"cancelled": 150}
+
+
+# -- a triggerer cancels again every second until the trigger has ended -----------------------------------------------
+
+
+async def killed_again_and_again(trigger: CancelMessagesTrigger, in_the_middle: Callable[[], bool]) -> None:
+    """Run and end a trigger as Airflow 3.3's triggerer does, but with ever so little time between the cancellations."""
+
+    async def as_airflow_runs_it() -> None:
+        try:
+            await first_event(trigger)
+        except asyncio.CancelledError:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait_for(trigger.on_kill(), 30)
+            raise
+
+    running = asyncio.create_task(as_airflow_runs_it())
+    await until(in_the_middle)
+    while not running.done():
+        running.cancel(USER_ACTION)
+        await asyncio.sleep(0.01)
+    assert running.cancelled()
+
+
+@pytest.mark.parametrize("count", [40, 5_000])
+def test_a_triggerer_that_cancels_again_and_again_does_not_keep_the_report_from_being_whole(
+    count: int, tmp_path: Path, sandbox: SandboxServer, seed: Seed
+) -> None:
+    sandbox.state.latency = 1.0
+    ids = seed(count)
+    trigger = again(deferred_by(sandbox, message_ids=ids, report_path=str(tmp_path), max_concurrency=4))
+
+    async def run() -> None:
+        await killed_again_and_again(trigger, lambda: requests_so_far(sandbox) > 0)
+        await until(lambda: bool(list(tmp_path.glob("summary-*"))))
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    outcomes = final_outcomes(tmp_path)
+    assert set(outcomes) == set(ids)
+    assert counts_in(tmp_path) == dict(Counter(outcomes.values()))
+    stopped = {each for each, outcome in outcomes.items() if outcome == "cancelled"}
+    record = truth(sandbox)
+    assert {record[each]["state"] for each in stopped} == {"cancelled"}
+    assert not any(thread.name == "smscancel-journal" for thread in threading.enumerate())
+
+
+def test_a_triggerer_that_cancels_again_and_again_while_a_campaign_is_read_leaves_a_whole_report(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+    carried_over = Journal.carried_over
+
+    def slowly(self: Journal, *arguments: Any) -> Any:
+        reading.set()
+        assert go_on.wait(20)
+        return carried_over(self, *arguments)
+
+    monkeypatch.setattr(Journal, "carried_over", slowly)
+    ids = seed(5)
+    trigger = again(deferred_by(sandbox, message_ids=ids, report_path=str(tmp_path)))
+
+    async def run() -> None:
+        await killed_again_and_again(trigger, reading.is_set)
+        go_on.set()
+        await until(lambda: bool(list(tmp_path.glob("summary-*"))))
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert requests_so_far(sandbox) == 0
+    assert final_outcomes(tmp_path) == dict.fromkeys(ids, "not_attempted")
