@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socketserver
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -177,6 +179,7 @@ def soak(what: str, kind: str, *, rounds: int, runs: int) -> Row:
 
 KINDS = ("sound", "sound", "refused", "unreachable", "unreachable", "stuck", "stuck", "stuck")
 """What the tasks of the DAG ``many_deferred`` are told to stop their campaigns at, by their numbers."""
+MESSAGES = 30
 CLEARED, MARKED_FAILED = 5, 6
 """Of those that are stuck; the last one is ended with its run."""
 
@@ -188,18 +191,18 @@ def soak_triggerer(airflow: AirflowStack, sandbox: SandboxProcess, folder: Path,
     :param folder: for the reports.
     """
     what = "deferred tasks in one triggerer: done, failed, cleared, marked failed"
-    with SandboxProcess("--latency", "60") as stuck:
+    with silent_gateway() as silent:
         rest = {"conn_type": "clickatell", "host": sandbox.url, "password": CLICKATELL_TOKEN}
         for kind, connection in {
             "sound": rest | {"extra": {"timeout": 1}},
             "refused": rest | {"password": "another-token"},
             "unreachable": rest | {"host": "http://127.0.0.1:9"},
-            "stuck": rest | {"host": stuck.url, "extra": {"timeout": 60}},
+            "stuck": rest | {"host": silent, "extra": {"timeout": 60}},
         }.items():
             airflow.connect(f"{folder.name}_{kind}", connection)
 
         def do_round(number: int) -> None:
-            defer_many(airflow, sandbox, stuck, folder / str(number))
+            defer_many(airflow, sandbox, folder / str(number))
 
         do_round(0)
         before = held_by_triggerer(airflow)
@@ -208,6 +211,30 @@ def soak_triggerer(airflow: AirflowStack, sandbox: SandboxProcess, folder: Path,
         runs = rounds * len(KINDS)
         after = held_in_the_end(lambda: held_by_triggerer(airflow), before, runs)
     return judged(what, before, after, runs)
+
+
+class _Listens(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            while self.request.recv(65_536):
+                pass
+
+
+class _Silent(socketserver.ThreadingTCPServer):
+    request_queue_size = 256
+    daemon_threads = True
+    block_on_close = False
+
+
+@contextlib.contextmanager
+def silent_gateway() -> Iterator[str]:
+    """Listen, take whatever is asked, and never answer. Give the URL."""
+    with _Silent(("127.0.0.1", 0), _Listens) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
 
 
 def held_by_triggerer(airflow: AirflowStack) -> Holding:
@@ -221,13 +248,13 @@ def held_by_triggerer(airflow: AirflowStack) -> Holding:
     )
 
 
-def defer_many(airflow: AirflowStack, sandbox: SandboxProcess, stuck: SandboxProcess, folder: Path) -> None:
+def defer_many(airflow: AirflowStack, sandbox: SandboxProcess, folder: Path) -> None:
     """Let tasks of every kind be deferred at once, and end those that would never end."""
     dag_id = "many_deferred"
     campaigns = [
         {
             "connection": f"{folder.parent.name}_{kind}",
-            "ids": (stuck if kind == "stuck" else sandbox).seed("clickatell", 30),
+            "ids": sandbox.seed("clickatell", MESSAGES),
         }
         for kind in KINDS
     ]
@@ -257,7 +284,9 @@ def defer_many(airflow: AirflowStack, sandbox: SandboxProcess, stuck: SandboxPro
     airflow.mark_run(dag_id, run_id, "failed")
     for number in never_end:
         report = folder / str(number)
-        wait_for(lambda report=report: len(final_outcomes(report)) == 30, "its report is whole", within_s=30)
+        wait_for(
+            lambda report=report: len(final_outcomes(report)) == MESSAGES, "its report is whole", within_s=30
+        )
 
 
 # -- all of it --------------------------------------------------------------------------------------------------------
