@@ -93,7 +93,8 @@ def make_campaign(service: Any, messages: Sequence[Any]) -> Any:
 def make_job(service: Any, campaign: Any, report: Path, try_number: int = 1) -> Any:
     """Put a job together as the operator does, with a report."""
     from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
-    from airflow_provider_smscancel.campaigns.journal import Identity, Journal
+    from airflow_provider_smscancel.campaigns.earlier_parts import Identity
+    from airflow_provider_smscancel.campaigns.journal import Journal
 
     journal = Journal(
         report,

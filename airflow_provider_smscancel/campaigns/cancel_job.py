@@ -75,6 +75,7 @@ class CancelJob(Job):
         self._first_answers: Counter[Outcome] = Counter()
         self._warned = False
         self._forecast: int | None = None
+        self._unheard: str | None = None
 
     def prepare(self) -> None:
         """Take up what earlier tries have settled, and open the report. Sends nothing."""
@@ -216,15 +217,16 @@ class CancelJob(Job):
         return self.tally.said()
 
     def _finish(self) -> None:
-        unheard = self._count_unheard()
+        self._count_unheard()
         self.summary = (
             self._summary_head()
             | {"outcomes": self.tally.outcomes(), "report": self.report, "report_error": None}
             | self._summary_tail()
         )
         if self.journal is not None:
+            self.summary["report_error"] = self._unheard
             self.journal.close(self.summary, within_s=self._last_part_s())
-            self.summary["report_error"] = self.journal.error or unheard
+            self.summary["report_error"] = self.journal.error or self._unheard
         if self.checkpoint is not None:
             self.checkpoint.save(within_s=self._last_part_s())
         if self.journal is None or self.journal.error:
@@ -258,7 +260,7 @@ class CancelJob(Job):
             incomplete=self.campaign.incomplete,
         )
 
-    def _count_unheard(self) -> str | None:
+    def _count_unheard(self) -> None:
         """Count what a run that was cut short had no time to hand over, so that no message is missing in the counts."""
         unheard = self.campaign.total - self.tally.total
         if unheard > 0:
@@ -267,8 +269,7 @@ class CancelJob(Job):
                 "There was no time to write down what became of %d messages: a retry asks for them again.",
                 unheard,
             )
-            return f"there was no time to write down what became of {unheard} messages"
-        return None
+            self._unheard = f"there was no time to write down what became of {unheard} messages"
 
     def _last_part_s(self) -> float:
         if self._hurry:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import IO, Any, Protocol, Self
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import IO, Any, Protocol, Self, TypeVar
+
+T = TypeVar("T")
 
 BUCKET_SCHEMES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", "az"})
 """Stores without folders: a name with slashes is all there is. What can be made there is a bucket."""
+
+READ_AGAIN_AFTER_S = (0.5, 1.0, 2.0)
+"""When a store that refuses to be read is asked again: what it holds would have to be asked of the gateway otherwise."""
+FOR_GOOD = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""Refusals that the next second does not change: messages leave meanwhile."""
 
 
 class Folder(Protocol):
@@ -51,6 +62,53 @@ def names_in(folder: Folder) -> list[str]:
         return []
 
 
+def asked_again(ask: Callable[[], T], *, for_good: tuple[type[Exception], ...] = FOR_GOOD) -> T:
+    """Ask a store, and a few times more while it refuses.
+
+    :param for_good: what is no use to be asked again for.
+    :raises Exception: what it raised the last time.
+    """
+    for wait in READ_AGAIN_AFTER_S:
+        try:
+            return ask()
+        except for_good:
+            raise
+        except Exception:  # stores raise what they like
+            time.sleep(wait)
+    return ask()
+
+
+def answered(ask: Callable[[Callable[[], None]], T], *, within_s: float) -> T:
+    """Ask a store in a thread of its own, as it may never answer.
+
+    :param ask: is given what to call whenever the store has answered something.
+    :param within_s: seconds that may pass without an answer.
+    :return: what ``ask`` returns.
+    :raises TimeoutError: there was none for so long. The thread stays behind, and nobody hears of what comes of it.
+    :raises Exception: what ``ask`` raises.
+    """
+    answer: Future[T] = Future()
+    heard: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask(lambda: heard.put(None)))
+        except Exception as error:  # stores raise what they like
+            answer.set_exception(error)
+        except BaseException as error:  # also what ends a task of an event loop, which is none here
+            answer.set_exception(OSError(f"ended by {type(error).__name__}"))
+        heard.put(None)
+
+    threading.Thread(target=work, name="smscancel-store", daemon=True).start()
+    while not answer.done():
+        try:
+            heard.get(timeout=within_s)
+        except queue.Empty:
+            if not answer.done():
+                raise TimeoutError(f"no answer for {within_s:g} s") from None
+    return answer.result()
+
+
 def lines_in(file: IO[bytes], *, longest: int) -> Iterator[bytes]:
     """Give the lines of a file, without their ends. What is longer than ``longest`` bytes comes in pieces.
 
@@ -67,7 +125,7 @@ def lines_in(file: IO[bytes], *, longest: int) -> Iterator[bytes]:
         yield rest
 
 
-def why(error: Exception) -> str:
+def why(error: BaseException) -> str:
     """Say what a store complains about, without its own words, which may hold a signed URL."""
     said = type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.errno is not None:

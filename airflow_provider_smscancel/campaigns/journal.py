@@ -19,42 +19,43 @@ import re
 import secrets
 import threading
 import time
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_smscancel.campaigns.earlier import CarriedOver, SettledEarlier
-from airflow_provider_smscancel.campaigns.folders import Folder, lines_in, make_folder, names_in, why
-from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
+from airflow_provider_smscancel.campaigns.earlier import SettledEarlier
+from airflow_provider_smscancel.campaigns.earlier_parts import (
+    Found,
+    Identity,
+    look,
+    read_part,
+    read_run,
+    run_name,
+)
+from airflow_provider_smscancel.campaigns.folders import (
+    Folder,
+    answered,
+    asked_again,
+    make_folder,
+    names_in,
+    why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_smscancel.campaigns.messages import Campaign
+    from airflow_provider_smscancel.campaigns.outcome import CancelResult
 
 log = logging.getLogger(__name__)
 
 PART_AFTER_S = 1.0
 PART_AT_LEAST = 100
+LONGEST_PART = 10_000
+"""Lines: what is lost of them when a process is killed in the middle of writing is asked again."""
 RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 READ_WITHIN_S = 30.0
 """How long a store may take for a listing or a part before its report is given up."""
-LONGEST_LINE = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a report is about. Parts about anything else are never taken for ours.
-
-    :param gateway: the connection type.
-    :param host: the gateway's base URL.
-    :param id_type: what kind of ids.
-    """
-
-    gateway: str
-    host: str
-    id_type: str
 
 
 def owner_of(*, dag_id: str, task_id: str, run_id: str, map_index: int) -> str:
@@ -69,7 +70,8 @@ def next_try(folder: Folder, owner: str) -> int:
     """
     left = re.compile(rf"part-{owner}-(\d+)-[0-9a-f]+-\d+\.jsonl|run-{owner}\.json")
     try:
-        tries = [int(match[1] or 1) for name in names_in(folder) if (match := left.fullmatch(name))]
+        names = answered(lambda _: asked_again(lambda: names_in(folder)), within_s=READ_WITHIN_S)
+        tries = [int(match[1] or 1) for name in names if (match := left.fullmatch(name))]
     except Exception:  # stores raise what they like
         return 1
     return max(tries, default=0) + 1
@@ -89,6 +91,10 @@ def report_line(result: CancelResult, try_number: int) -> str:
         },
         ensure_ascii=True,  # a lone surrogate or a line separator of Unicode must not break a line
     )
+
+
+class _RemovedError(Exception):
+    """What was written before is not there any more."""
 
 
 class Journal:
@@ -118,7 +124,7 @@ class Journal:
         self.owner = owner
         self.try_number = try_number
         self._identity = identity
-        self._read_within_s = READ_WITHIN_S if read_within_s is None else read_within_s
+        self.read_within_s = READ_WITHIN_S if read_within_s is None else read_within_s
         self._part_at = max(PART_AT_LEAST, total // 100)
         self._clock = clock
         self._writer = secrets.token_hex(2)
@@ -127,9 +133,9 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._close_by = float("inf")
         self._unwritten: list[str] = []
-        self._not_ours: list[str] = []
-        self._listed = False
-        self._read = 0
+        self._line_try = try_number
+        self._first_part: str | None = None
+        self._found: Found | None = None
         self._fingerprint: str | None = None
         self._run_written = False
         self.error: str | None = None
@@ -140,86 +146,54 @@ class Journal:
     def carried_over(self, campaign: Campaign) -> SettledEarlier:
         """Read what earlier tries have settled for good, by index in ``campaign``.
 
-        A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe. Nor does a store
-        that does not answer: messages leave meanwhile.
+        A torn line is passed over. A folder that can not be read carries nothing over: asking twice is safe. Of a store that does
+        not answer any more, what it has told counts: messages leave meanwhile.
         """
         earlier = SettledEarlier(len(campaign))
-        reader = threading.Thread(target=self._read_parts, args=(campaign, earlier), daemon=True)
-        reader.start()
-        while reader.is_alive():
-            before = self._read
-            reader.join(self._read_within_s)
-            if reader.is_alive() and self._read == before:
-                log.warning(
-                    "The report's store has not answered for %g s: every message is asked again, which is safe.",
-                    self._read_within_s,
-                )
-                return SettledEarlier(len(campaign))
-        return earlier
+        reading = threading.Lock()
+        too_late = False
 
-    def _read_parts(self, campaign: Campaign, earlier: SettledEarlier) -> None:
+        def read(answered_something: Callable[[], None]) -> None:
+            names = asked_again(self._list_parts).parts
+            for name in names:
+                answered_something()
+                notes = read_part(self.folder, name, campaign)
+                with reading:
+                    if too_late:
+                        return
+                    for index, found, try_number, at in notes:
+                        earlier.note(index, found, try_number=try_number, at=at)
+
         try:
-            names = self._own_parts()
+            answered(read, within_s=self.read_within_s)
+        except TimeoutError:
+            with reading:
+                too_late = True
+            log.warning(
+                "The report's store has not answered for %g s: what it has not told is asked again, which is safe."
+                if earlier
+                else "The report's store has not answered for %g s: every message is asked again, which is safe.",
+                self.read_within_s,
+            )
         except Exception as error:  # stores raise what they like
             log.warning(
                 "The report can't be read (%s): every message is asked again, which is safe.",
                 type(error).__name__,
             )
-            return
-        self._read += 1
-        for name in names:
-            self._read_part(name, campaign, earlier)
+        return earlier
 
-    def _own_parts(self) -> list[str]:
-        found = self._list_parts()
-        while f"{self.try_number}-{self._writer}" in {writer for writer, _ in found}:
+    def _list_parts(self) -> Found:
+        found = self._look()
+        # A run that is made anew under its old id counts its tries from 1 again: the last line by try would be an old one.
+        if found.last_try > self.try_number:
+            self._line_try = found.last_try + 1
+        while f"{self.try_number}-{self._writer}" in found.writers:
             self._writer = secrets.token_hex(2)  # a try that is taken up by another process keeps its number
-        run = self._read_run() if found else {}
-        self._listed = True
-        if not found:
-            return []
-        if {key: run.get(key) for key in asdict(self._identity)} != asdict(self._identity):
-            log.warning(
-                "The report folder holds parts of this task that are about another gateway, host or id_type (or do not say): "
-                "they are left alone, and every message is asked."
-            )
-            self._not_ours = sorted({writer for writer, _ in found})
-            return []
-        self._not_ours = [writer for writer in run.get("not_ours", []) if isinstance(writer, str)]
-        return sorted(name for writer, name in found if writer not in self._not_ours)
+        self._found = found
+        return found
 
-    def _list_parts(self) -> list[tuple[str, str]]:
-        mine = re.compile(rf"part-{self.owner}-(\d+-[0-9a-f]+)-\d+\.jsonl")
-        return [(match[1], match[0]) for name in names_in(self.folder) if (match := mine.fullmatch(name))]
-
-    def _read_run(self) -> dict[str, Any]:
-        try:
-            with (self.folder / self._run_name).open("rb") as file:
-                found = json.loads(file.read(LONGEST_LINE))
-        except (FileNotFoundError, ValueError, RecursionError):
-            return {}  # missing or torn: it does not say that the parts are ours
-        return found if isinstance(found, dict) else {}
-
-    def _read_part(self, name: str, campaign: Campaign, earlier: SettledEarlier) -> None:
-        torn = 0
-        try:
-            with (self.folder / name).open("rb") as file:
-                for line in lines_in(file, longest=LONGEST_LINE):
-                    read = _read_line(line)
-                    if read is None:
-                        torn += 1
-                        continue
-                    message_id, found, try_number, at = read
-                    index = campaign.index_of(message_id)
-                    if index is not None:
-                        earlier.note(index, found, try_number=try_number, at=at)
-            self._read += 1
-        except Exception as error:  # stores raise what they like
-            log.warning("Part %s can't be read to its end (%s).", name, type(error).__name__)
-        if torn:
-            log.warning(
-                "Part %s has %d lines that can't be read: those messages are asked again.", name, torn
-            )
+    def _look(self) -> Found:
+        return look(self.folder, self.owner, self._identity, try_number=self.try_number)
 
     @property
     def summary_name(self) -> str:
@@ -228,20 +202,17 @@ class Journal:
 
     # -- writing ----------------------------------------------------------------------------------------
 
-    @property
-    def _run_name(self) -> str:
-        return f"run-{self.owner}.json"
-
     def start(self, fingerprint: str | None = None) -> None:
         """Begin to write, or again after :meth:`close`. Returns at once and never raises: a store that refuses is tried again.
 
         :param fingerprint: of the set of ids, gateway, host and id_type; ``None`` for the same as before.
         """
-        if self._thread is not None and self._thread.is_alive():
-            return  # stuck in a store that does not answer: what comes now is not written, and close() says so
         self._close_by = float("inf")
         self._fingerprint = fingerprint or self._fingerprint
-        self._thread = threading.Thread(target=self._write_parts, name="smscancel-journal", daemon=True)
+        # What is still being written from before comes first: two threads would take each other's lines.
+        self._thread = threading.Thread(
+            target=self._write_parts, args=(self._thread,), name="smscancel-journal", daemon=True
+        )
         self._thread.start()
 
     def add(self, results: list[CancelResult]) -> None:
@@ -267,50 +238,78 @@ class Journal:
             )
             return
         self.error = None
-        if summary is None:
-            return
-        summary["report_error"] = None
-        finisher = threading.Thread(target=self._write_summary, args=(summary,), daemon=True)
-        finisher.start()
-        finisher.join(max(0.1, self._close_by - self._clock()))
-        if finisher.is_alive():
-            self.error = "the report's store did not take the summary in time"
+        if summary is not None:
+            self._close_with(summary)
 
-    def _write_summary(self, summary: dict[str, Any]) -> None:
+    def _close_with(self, summary: dict[str, Any]) -> None:
+        summary.setdefault("report_error", None)
+        text = json.dumps(summary) + "\n"
         try:
-            if not self._is_outlived():
-                self._write(self.summary_name, json.dumps(summary) + "\n")
+            answered(lambda _: self._write_summary(text), within_s=max(0.1, self._close_by - self._clock()))
+        except TimeoutError:
+            self.error = "the report's store did not take the summary in time"
+        except _RemovedError:
+            self.error = "somebody has removed what was written of the report"
         except Exception as error:  # stores raise what they like
             self._refused(error)
+
+    def _write_summary(self, text: str) -> None:
+        if self._is_removed():
+            raise _RemovedError
+        if self._is_outlived():
+            return None
+        for wait in RETRY_AFTER_S:
+            try:
+                return self._write(self.summary_name, text)
+            except Exception:  # stores raise what they like
+                if self._clock() + wait >= self._close_by:
+                    raise
+            time.sleep(wait)
+        return self._write(self.summary_name, text)
 
     def _is_outlived(self) -> bool:
         """Say whether a later try has told its counts already: Airflow took this one for dead, and they are no longer its to tell."""
         try:
             with (self.folder / self.summary_name).open("rb"):
                 pass
-        except FileNotFoundError:
+            return self._look().last_try > self._line_try
+        except Exception:  # there is none, or nobody may read there
             return False
-        return any(int(writer.partition("-")[0]) > self.try_number for writer, _ in self._list_parts())
+
+    def _is_removed(self) -> bool:
+        """Say whether what was written first is gone: a bucket says nothing when somebody empties it meanwhile."""
+        if self._first_part is None:
+            return False
+        try:
+            with (self.folder / self._first_part).open("rb"):
+                return False
+        except FileNotFoundError:
+            return True
+        except Exception:  # it may be that nobody may read there
+            return False
 
     def _write_run(self) -> None:
         """Say what the parts are about. No part is written before: without it, the next try could not use them."""
         if self._run_written:
             return
-        if not self._listed:
-            # What could not be listed when the try began may be about something else: it must not become ours.
-            self._own_parts()
+        # What could not be listed when the try began may be about something else: it must not become ours.
+        found = self._found or self._list_parts()
         make_folder(self.folder)
-        content = asdict(self._identity) | {"fingerprint": self._fingerprint, "not_ours": self._not_ours}
+        content = asdict(self._identity) | {"fingerprint": self._fingerprint, "not_ours": found.not_ours}
+        if found.from_try:
+            content["from_try"] = found.from_try
         # Left as it is when nothing has changed: a kill in the middle of writing it would disown all earlier parts.
-        if self._read_run() != content:
-            self._write(self._run_name, json.dumps(content) + "\n")
+        if read_run(self.folder, self.owner) != content:
+            self._write(run_name(self.owner), json.dumps(content) + "\n")
         self._run_written = True
 
-    def _write_parts(self) -> None:
+    def _write_parts(self, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
         failures = 0
         try:
             self._write_run()
-        except Exception as error:  # stores raise what they like
+        except BaseException as error:  # stores raise what they like
             self._refused(error)
         begun: float | None = None
         last = False
@@ -332,12 +331,12 @@ class Journal:
         self._try_to_the_end()
 
     def _take(self, wait: float) -> bool:
-        """Wait for results, then take all that are there. Returns whether that was the end."""
+        """Wait for results, then take all that are there: a slow store gets longer parts. Returns whether that was the end."""
         try:
             results = self._queue.get(timeout=wait)
             while results is not None:
-                self._unwritten += [report_line(result, self.try_number) for result in results]
-                if len(self._unwritten) >= self._part_at:
+                self._unwritten += [report_line(result, self._line_try) for result in results]
+                if len(self._unwritten) >= LONGEST_PART:
                     return False
                 results = self._queue.get_nowait()
         except queue.Empty:
@@ -354,17 +353,18 @@ class Journal:
 
     def _try_part(self) -> bool:
         lines = self._unwritten
-        name = f"part-{self.owner}-{self.try_number}-{self._writer}-{self._parts + 1:06d}.jsonl"
         try:
             self._write_run()
+            name = f"part-{self.owner}-{self.try_number}-{self._writer}-{self._parts + 1:06d}.jsonl"
             self._write(name, "\n".join(lines) + "\n")
-        except Exception as error:  # stores raise what they like
+        except BaseException as error:  # stores raise what they like, and this thread is only theirs
             self._refused(error)
             # Somebody may have removed the folder: then it is made anew, with the file that says what it is about.
             self._run_written = self._run_written and not isinstance(error, FileNotFoundError)
             # Perhaps half of it is there: the next attempt takes another name, and the same line twice does no harm.
             self._parts += 1
             return False
+        self._first_part = self._first_part or name
         self._parts += 1
         self._unwritten = []
         return True
@@ -373,20 +373,9 @@ class Journal:
         with (self.folder / name).open("wb") as file:
             file.write(text.encode())
 
-    def _refused(self, error: Exception) -> None:
+    def _refused(self, error: BaseException) -> None:
         kind, _, more = why(error).partition(": ")
         said = f"the report's store refused: {kind}" + (f" ({more})" if more else "")
         if self.error is None:
             log.warning("%s. The run goes on; writing is tried again.", said[0].upper() + said[1:])
         self.error = said
-
-
-def _read_line(line: bytes) -> tuple[str, CarriedOver, int, float] | None:
-    try:
-        row = json.loads(line)
-        status = row["gateway_status"]
-        found = CarriedOver(Outcome(row["outcome"]), status if isinstance(status, str) else None)
-        at = datetime.fromisoformat(row["finished_at"]).timestamp()
-        return str(row["message_id"]), found, max(0, int(row["try"])), at
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_smscancel.campaigns.earlier_parts import Identity
 from airflow_provider_smscancel.campaigns.folders import Folder
-from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of
+from airflow_provider_smscancel.campaigns.journal import Journal, owner_of
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.gateways.base import Gateway
 from airflow_provider_smscancel.operators.report_folder import default_report_path

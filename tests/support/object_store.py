@@ -97,6 +97,9 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         return bytes(self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
+    def delete(self, key: str) -> None:
+        self._s3.delete_object(Bucket=BUCKET, Key=key)
+
     def keys(self, prefix: str = "") -> list[str]:
         return [
             row["Key"] for row in self._s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import shutil
@@ -16,9 +17,11 @@ import pytest
 from support.scripted import campaign_of, esendex, hex_id, rest
 from support.waiting import wait_for
 
+from airflow_provider_smscancel.campaigns import earlier_parts, folders
 from airflow_provider_smscancel.campaigns import journal as journal_module
 from airflow_provider_smscancel.campaigns.earlier import CarriedOver
-from airflow_provider_smscancel.campaigns.journal import Identity, Journal, owner_of, report_line
+from airflow_provider_smscancel.campaigns.earlier_parts import Identity
+from airflow_provider_smscancel.campaigns.journal import Journal, owner_of, report_line
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CancelResult, Outcome
 
@@ -33,6 +36,8 @@ LONG_S = 20.0
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "PART_AFTER_S", 0.02)
     monkeypatch.setattr(journal_module, "RETRY_AFTER_S", (0.01, 0.02, 0.04, 0.08, 0.16))
+    monkeypatch.setattr(folders, "READ_AGAIN_AFTER_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(earlier_parts, "WRITTEN_WITHIN_S", 0.01)
 
 
 def journal_in(
@@ -333,6 +338,55 @@ def test_each_process_writes_parts_of_its_own(tmp_path: Path) -> None:
     assert set(take_over(tmp_path)) == {0, 1, 2, 3, 4}
 
 
+def test_a_try_that_was_given_up_and_writes_on_is_not_believed_when_it_was_about_another_host(
+    tmp_path: Path,
+) -> None:
+    given_up = journal_in(tmp_path, identity=OTHERS[1])
+    given_up.carried_over(campaign())
+    given_up.start("fingerprint")
+    wait_for(lambda: list(tmp_path.glob("run-*")), "what its parts will be about")
+    write(tmp_path, [result(1)], try_number=2)
+    given_up.add([result(2)])
+    given_up.close(None, within_s=LONG_S)
+    assert len(list(tmp_path.glob("part-*"))) == 2
+    assert set(take_over(tmp_path, try_number=3)) == {0}
+
+
+@pytest.mark.parametrize("members", [{"not_ours": None}, {"not_ours": [7]}, {"from_try": "x"}])
+def test_a_run_file_that_does_not_say_clearly_which_parts_are_ours_makes_none_ours(
+    tmp_path: Path, members: dict[str, Any]
+) -> None:
+    write(tmp_path, [result(1)])
+    run = tmp_path / f"run-{OWNER}.json"
+    run.write_text(json.dumps(json.loads(run.read_text()) | members))
+    assert take_over(tmp_path) == {}
+
+
+def test_a_run_file_that_is_just_being_written_does_not_disown_the_parts(tmp_path: Path) -> None:
+    write(tmp_path, [result(1)])
+    run = tmp_path / f"run-{OWNER}.json"
+    whole = run.read_bytes()
+    run.write_bytes(b"")
+
+    def written_meanwhile(name: str, times: int) -> bool:
+        if name == "read run" and times == 2:
+            run.write_bytes(whole)
+        return False
+
+    assert set(take_over(Watched(tmp_path, written_meanwhile))) == {0}
+
+
+def test_in_a_run_that_was_made_anew_and_counts_its_tries_from_1_the_last_line_is_the_new_one(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, [result(1, Outcome.UNCONFIRMED, None, at=NOW + timedelta(hours=1))], try_number=3)
+    write(tmp_path, [result(1)], try_number=1)
+    assert (
+        max(lines_in(tmp_path), key=lambda line: (line["try"], line["finished_at"]))["outcome"] == "cancelled"
+    )
+    assert take_over(tmp_path) == {0: CarriedOver(Outcome.CANCELLED, "006")}
+
+
 def test_guids_are_recognised_in_any_spelling(tmp_path: Path) -> None:
     identity = Identity("esendex", "https://messaging.esendex.us", "message_id")
     messages = campaign_of(esendex(), 3)
@@ -444,6 +498,29 @@ def test_a_store_that_does_not_answer_holds_nothing_up(
         answers.set()
 
 
+@pytest.mark.parametrize("kind", ["listing", "read run", "read part"])
+def test_a_store_that_refuses_once_to_be_read_does_not_cost_what_it_holds(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, [result(1), result(2)])
+    assert set(take_over(Watched(tmp_path, lambda name, times: name == kind and times == 1))) == {0, 1}
+
+
+def test_of_a_store_that_stops_answering_in_the_middle_what_it_has_told_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, [result(1)])
+    write(tmp_path, [result(2)], try_number=2)
+    answers = threading.Event()
+    folder = Watched(
+        tmp_path, lambda name, times: name == "read part" and times > 1 and not answers.wait(LONG_S)
+    )
+    monkeypatch.setattr(journal_module, "READ_WITHIN_S", 0.2)
+    try:
+        assert set(take_over(folder, try_number=3)) == {0}
+        assert "what it has not told is asked again" in caplog.text
+    finally:
+        answers.set()
+
+
 def test_a_store_that_refuses_later_keeps_what_it_has_and_gets_the_rest(tmp_path: Path) -> None:
     folder = Watched(tmp_path, lambda name, times: name == "part" and 2 <= times <= 3)
     journal = journal_in(folder)
@@ -509,8 +586,49 @@ def test_a_folder_that_can_not_be_read_carries_nothing_over(
 def test_a_part_that_can_not_be_read_does_not_hold_up_the_others(tmp_path: Path) -> None:
     write(tmp_path, [result(1)])
     write(tmp_path, [result(2)], try_number=2)
-    folder = Watched(tmp_path, lambda name, times: name == "read part" and times == 1)
+    asked_in_all = 1 + len(folders.READ_AGAIN_AFTER_S)
+    folder = Watched(tmp_path, lambda name, times: name == "read part" and times <= asked_in_all)
     assert set(take_over(folder, try_number=3)) == {1}
+
+
+def test_a_summary_that_is_refused_once_is_written_again(tmp_path: Path) -> None:
+    journal = write(Watched(tmp_path, lambda name, times: name == "summary" and times == 1), [result(1)])
+    assert journal.error is None
+    assert len(list(tmp_path.glob("summary-*"))) == 1
+
+
+def test_a_summary_that_says_what_is_missing_is_written_as_it_is(tmp_path: Path) -> None:
+    journal = journal_in(tmp_path)
+    journal.start("f")
+    journal.close({"report_error": "there was no time"}, within_s=LONG_S)
+    (summary,) = tmp_path.glob("summary-*")
+    assert json.loads(summary.read_text()) == {"report_error": "there was no time"}
+
+
+@pytest.mark.parametrize("kind", ["mkdir", "part"])
+def test_a_store_whose_library_ends_the_thread_gets_everything_in_the_end(tmp_path: Path, kind: str) -> None:
+    def ends(name: str, times: int) -> bool:
+        if name == kind and times == 1:
+            raise asyncio.CancelledError  # as a library's own event loop does when it is torn down
+        return False
+
+    assert write(Watched(tmp_path / "new", ends), [result(1)]).error is None
+    assert set(take_over(tmp_path / "new")) == {0}
+
+
+def test_a_store_that_is_slow_gets_longer_parts_and_so_keeps_up(tmp_path: Path) -> None:
+    goes_on = threading.Event()
+    folder = Watched(tmp_path, lambda name, times: name == "part" and times == 1 and not goes_on.wait(LONG_S))
+    journal = journal_in(folder)
+    journal.start("f")
+    journal.add([result(0)])
+    assert folder.wait_for_tries("part", 1)
+    for number in range(20):
+        journal.add([result(number * 100 + each) for each in range(100)])
+    goes_on.set()
+    journal.close({}, within_s=LONG_S)
+    assert journal.error is None
+    assert [len(path.read_bytes().splitlines()) for path in sorted(tmp_path.glob("part-*"))] == [1, 2000]
 
 
 # -- a store that hangs ------------------------------------------------------------------------------------
@@ -544,6 +662,21 @@ def test_a_store_that_hangs_holds_up_neither_the_run_nor_its_end(tmp_path: Path,
     assert folder.wait_for("part-")  # late, but not lost
 
 
+def test_what_is_added_after_a_close_that_a_store_did_not_wait_for_is_not_lost(tmp_path: Path) -> None:
+    """A triggerer that ends writes what is settled; told that nobody goes on, it also writes what is open."""
+    folder = Hanging(tmp_path, "part")
+    journal = journal_in(folder)
+    journal.start("f")
+    journal.add([result(1)])
+    journal.close(None, within_s=0.05)
+    journal.start()
+    journal.add([result(2, Outcome.NOT_ATTEMPTED, None)])
+    folder.let_go.set()
+    journal.close({}, within_s=LONG_S)
+    assert journal.error is None
+    assert [line["message_id"] for line in lines_in(tmp_path)] == [hex_id(1), hex_id(2)]
+
+
 def test_a_summary_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     folder = Hanging(tmp_path, "summary")
     journal = journal_in(folder)
@@ -567,7 +700,9 @@ def test_a_refusing_store_is_given_up_when_no_time_is_left_for_another_attempt(
     assert "1 lines are not in the report" in str(journal.error)
 
 
-def test_a_folder_that_vanishes_is_made_anew_with_what_its_parts_are_about(tmp_path: Path) -> None:
+def test_a_folder_that_vanishes_is_made_anew_and_what_was_in_it_is_not_said_to_be_there(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "report"
     journal = journal_in(folder)
     journal.start("print")
@@ -577,5 +712,18 @@ def test_a_folder_that_vanishes_is_made_anew_with_what_its_parts_are_about(tmp_p
     journal.add([result(2)])
     journal.close({}, within_s=20)
     names = sorted(path.name.partition("-")[0] for path in folder.iterdir())
-    assert names == ["part", "run", "summary"]
-    assert journal.error is None
+    assert names == ["part", "run"]
+    assert journal.error == "somebody has removed what was written of the report"
+
+
+def test_a_bucket_that_is_emptied_meanwhile_is_told(tmp_path: Path) -> None:
+    """Where there are no folders, no write fails for it."""
+    journal = journal_in(tmp_path)
+    journal.start("print")
+    journal.add([result(1)])
+    wait_for(lambda: list(tmp_path.glob("part-*")), "the first part")
+    for path in tmp_path.iterdir():
+        path.unlink()
+    journal.add([result(2)])
+    journal.close({}, within_s=LONG_S)
+    assert journal.error == "somebody has removed what was written of the report"

@@ -429,6 +429,36 @@ def test_a_store_that_refuses_in_the_middle_is_told_of_and_the_retry_completes_t
     assert {row["message_id"] for row in store.report(f"{folder}/report/")} == set(ids)
 
 
+def test_a_bucket_that_is_emptied_in_the_middle_is_told_of_and_the_retry_completes_the_report(
+    store: ObjectStore,
+    url: str,
+    folder: str,
+    impatient: None,
+    sandbox: SandboxServer,
+    seed: Seed,
+    play: Play,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No write fails for it: where there are no folders, none is missing."""
+    ids = seed(300)
+    write = Journal._write
+
+    def write_and_empty(self: Journal, name: str, text: str) -> None:
+        write(self, name, text)
+        if name.endswith("-000001.jsonl"):
+            for key in store.keys(f"{folder}/report/"):
+                store.delete(key)
+
+    monkeypatch.setattr(Journal, "_write", write_and_empty)
+    parameters: Row = {"message_ids": ids, "report_path": f"{url}/report"}
+    first = play(FakeTask(try_number=1), **parameters)
+    assert "somebody has removed what was written of the report" in first.failed_retryably()
+    assert states(sandbox, ids) == {"cancelled": 300}
+    monkeypatch.setattr(Journal, "_write", write)
+    assert play(FakeTask(try_number=2), **parameters).error is None
+    assert {row["message_id"] for row in store.report(f"{folder}/report/")} == set(ids)
+
+
 def test_a_store_that_goes_down_in_the_middle_does_not_stop_the_run(
     store: ObjectStore,
     impatient: None,
