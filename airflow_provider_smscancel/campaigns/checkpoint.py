@@ -23,6 +23,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_smscancel.campaigns.earlier import CarriedOver, SettledEarlier
+from airflow_provider_smscancel.campaigns.folders import asked_again
 from airflow_provider_smscancel.campaigns.outcome import CARRIED_OVER, Outcome
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class Checkpoint:
         self._host = host
         self._clock = clock
         self._layout = _Layout()
-        self._written: dict[str, int] = {}
-        """How many buckets the store has, by fingerprint: earlier tries may have had another list."""
+        self._written: dict[str, int] | None = None
+        """How many buckets the store has, by fingerprint: earlier tries may have had another list. ``None`` until it has said so."""
+        self._earlier: dict[int, list[tuple[int, int]]] = {}
+        """What it held of each bucket, by place: empty for those that were taken over when the try began."""
         self._codes: list[bytearray] = []
         self._dirty = bytearray()
         # An outcome without its status is always there to fall back on when there are more statuses than numbers.
@@ -93,11 +96,12 @@ class Checkpoint:
         self._dirty = bytearray(len(layout.members))
         carried = SettledEarlier(len(campaign))
         try:
-            self._written = _read_index(self._store.get(INDEX_KEY))
-            for number in range(min(len(layout.members), self._written.get(layout.fingerprint, 0))):
-                for index, found in self._read(number, self._store.get(layout.key(number))):
+            asked_again(self._find_written)
+            for number in range(len(layout.members)):
+                for index, found in asked_again(lambda number=number: self._kept(number)):  # type: ignore[misc]
                     carried.note(index, found, try_number=0, at=0.0)
                     self.note(index, found.outcome, found.gateway_status)
+                self._earlier[number] = []
         except Exception as error:  # stores raise what they like
             self._tell(error)
         self._dirty = bytearray(len(layout.members))  # the store has all of this already
@@ -138,10 +142,11 @@ class Checkpoint:
     def clear(self) -> None:
         """Delete all that was kept, by this try and by earlier ones."""
         try:
-            for fingerprint, count in self._written.items():
+            written = self._find_written()
+            for fingerprint, count in written.items():
                 for number in range(count):
                     self._store.delete(_key(fingerprint, number))
-            if self._written:
+            if written:
                 self._store.delete(INDEX_KEY)
         except Exception as error:  # stores raise what they like
             log.warning(
@@ -151,6 +156,16 @@ class Checkpoint:
             )
 
     # -- reading --------------------------------------------------------------------------------------------------------
+
+    def _find_written(self) -> dict[str, int]:
+        if self._written is None:
+            self._written = _read_index(self._store.get(INDEX_KEY))
+        return self._written
+
+    def _kept(self, number: int) -> list[tuple[int, CarriedOver]]:
+        if number >= self._find_written().get(self._layout.fingerprint, 0):
+            return []
+        return list(self._read(number, self._store.get(self._layout.key(number))))
 
     def _read(self, number: int, value: Any) -> Iterator[tuple[int, CarriedOver]]:
         members = self._layout.members[number]
@@ -190,9 +205,11 @@ class Checkpoint:
         fingerprint, count = self._layout.fingerprint, len(self._codes)
         try:
             # First, so that whatever is written can be found and deleted.
-            if self._written.get(fingerprint, 0) < count:
-                self._store.set(INDEX_KEY, {**self._written, fingerprint: count})
-                self._written[fingerprint] = count
+            written = self._find_written()
+            self._take_in_what_was_not_read()
+            if written.get(fingerprint, 0) < count:
+                self._store.set(INDEX_KEY, {**written, fingerprint: count})
+                written[fingerprint] = count
             for number in range(count):
                 if self._dirty[number] and self._clock() < until:
                     self._write_bucket(number)
@@ -201,11 +218,26 @@ class Checkpoint:
             return False
         return True
 
+    def _take_in_what_was_not_read(self) -> None:
+        """Read what the store did not tell when the try began: it must not be written over by the little that is settled anew.
+
+        Without the statuses: their list grows in another thread.
+        """
+        for number in range(len(self._codes)):
+            if number not in self._earlier:
+                self._earlier[number] = [
+                    (self._layout.place_of[index], self._numbers[CarriedOver(found.outcome, None)])
+                    for index, found in self._kept(number)
+                ]
+
     def _write_bucket(self, number: int) -> None:
         # In this order: what is noted meanwhile is either in the copy, and then its outcome is in the list, or it is new again.
         self._dirty[number] = 0
-        codes = bytes(self._codes[number])
+        codes = bytearray(bytes(self._codes[number]))
         outcomes = self._outcomes[:]
+        for place, code in self._earlier[number]:
+            if not codes[place // 2] >> place % 2 * 4 & 15:
+                codes[place // 2] |= code << place % 2 * 4
         try:
             self._store.set(
                 self._layout.key(number),
@@ -265,7 +297,7 @@ class _Layout:
         """Name the value of a bucket."""
         return _key(self.fingerprint, number)
 
-    def check(self, number: int, outcomes: list[CarriedOver], codes: bytes) -> str:
+    def check(self, number: int, outcomes: list[CarriedOver], codes: bytes | bytearray) -> str:
         """Digest what a value says, together with which ids it says it about."""
         head = json.dumps([1, self.fingerprint, number, _plain(outcomes)])
         return blake2b(head.encode() + self._digests[number] + codes, digest_size=16).hexdigest()

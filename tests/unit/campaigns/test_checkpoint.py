@@ -15,8 +15,9 @@ from support.scripted import campaign_of, esendex, hex_id, http_api, rest
 from support.state_store import MemoryStore
 
 from airflow_provider_smscancel.campaigns import checkpoint as checkpoint_module
+from airflow_provider_smscancel.campaigns import folders
 from airflow_provider_smscancel.campaigns.checkpoint import AFTER_REFUSAL_S, INDEX_KEY, Checkpoint
-from airflow_provider_smscancel.campaigns.journal import CarriedOver
+from airflow_provider_smscancel.campaigns.earlier import CarriedOver
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import CARRIED_OVER, Outcome
 from airflow_provider_smscancel.gateways.base import Gateway, IdType
@@ -56,6 +57,11 @@ def one_try(store: Any, noted: Noted, messages: Campaign | None = None, **option
     note(checkpoint, noted)
     checkpoint.save(within_s=60)
     return carried
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "READ_AGAIN_AFTER_S", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -406,6 +412,43 @@ def test_a_store_that_refuses_for_a_while_gets_everything_later() -> None:
     refuses = False
     waited(checkpoint, clock, AFTER_REFUSAL_S * 2)
     assert one_try(store, {}) == {0: CANCELLED, 1: TOO_LATE}
+
+
+def test_a_store_that_refuses_once_to_be_read_does_not_cost_what_it_holds() -> None:
+    store = MemoryStore()
+    one_try(store, {0: CANCELLED})
+    store.fails = lambda kind: kind == "get" and store.made("get") in (3, 5)
+    assert one_try(store, {}) == {0: CANCELLED}
+
+
+@pytest.mark.parametrize("refused", range(1, 5))
+def test_what_could_not_be_read_when_a_try_began_is_not_written_over(refused: int, small_keys: None) -> None:
+    store = MemoryStore()
+    one_try(store, dict.fromkeys(range(9), TOO_LATE))
+    before = store.made("get")
+    first = Checkpoint(store, host=HOST)
+    store.fails = lambda kind: kind == "get" and store.made("get") >= before + refused
+    first.carried_over(ten())
+    store.fails = lambda _: False
+    first.note(9, Outcome.CANCELLED, "006")
+    first.note(3, Outcome.CANCELLED, "006")
+    first.save(within_s=60)
+    last = one_try(store, {})
+    assert {index: found.outcome for index, found in last.items()} == {
+        **dict.fromkeys(range(9), Outcome.TOO_LATE),
+        3: Outcome.CANCELLED,
+        9: Outcome.CANCELLED,
+    }
+
+
+def test_what_could_not_be_read_when_a_try_began_is_cleared_all_the_same() -> None:
+    store = MemoryStore()
+    one_try(store, {0: CANCELLED})
+    store.fails = lambda kind: kind == "get"
+    checkpoint = opened(store)
+    store.fails = lambda _: False
+    checkpoint.clear()
+    assert store.values == {}
 
 
 def test_a_time_limit_that_strikes_in_a_write_costs_nothing_that_is_written_at_the_end() -> None:

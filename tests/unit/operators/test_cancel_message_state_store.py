@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from support.operating import FakeTask, Play, Played, Seed, requests_so_far, states
 from support.state_store import MemoryStore
 
-from airflow_provider_smscancel.campaigns import checkpoint
+from airflow_provider_smscancel.campaigns import checkpoint, folders
 from airflow_provider_smscancel.campaigns.checkpoint import INDEX_KEY
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.operators.state_store import state_store_of
@@ -219,8 +219,14 @@ def test_the_warning_that_there_is_no_record_says_what_a_retry_does(
 
 @pytest.mark.parametrize("kind", ["get", "set", "delete"])
 def test_a_store_that_refuses_does_not_fail_the_task(
-    kind: str, sandbox: SandboxServer, seed: Seed, store: MemoryStore, try_: PlayWithStore
+    kind: str,
+    sandbox: SandboxServer,
+    seed: Seed,
+    store: MemoryStore,
+    try_: PlayWithStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(folders, "READ_AGAIN_AFTER_S", (0.01,))
     store.fails = lambda each: each == kind
     ids = seed(5)
     played = try_(1, ids)
