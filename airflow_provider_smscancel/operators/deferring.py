@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from datetime import timedelta
 
@@ -55,7 +56,8 @@ def time_left(job: CancelJob) -> timedelta | None:
 def _keep(job: CancelJob) -> str | None:
     if job.journal is None:
         return None
-    name = f"input-{job.journal.owner}-{job.journal.try_number}.jsonl"
+    # A name that nobody has had before: what another has written under it must not be taken for this list.
+    name = f"input-{job.journal.owner}.{secrets.token_hex(4)}-{job.journal.try_number}.jsonl"
     try:
         keep(job.campaign, job.journal.folder, name)
     except Exception as error:  # stores raise what they like

@@ -11,7 +11,7 @@ from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.hooks.by_connection import hook_of
-from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_folder import open_report
 from airflow_provider_smscancel.operators.report_owner import journal_in
 
 
@@ -39,11 +39,12 @@ def take_up(
     :raises ValueError: the connection, the list or the report's path can't be used.
     """
     hook = hook_of(sms_conn_id)
-    listed = Campaign(hook.gateway, hook.check_id_type(id_type))
-    folder = None if report_path is None else open_path("report_path", report_path)
+    kind = hook.check_id_type(id_type)
+    folder = None if report_path is None else open_report("report_path", report_path)
     if folder is not None and list_name is not None:
-        read_kept(listed, folder, list_name)
+        listed = read_kept(lambda: Campaign(hook.gateway, kind), folder, list_name)
     else:
+        listed = Campaign(hook.gateway, kind)
         take_lines(listed, (messages or "").splitlines())
     # Without a report nothing tells whether another triggerer has begun before this one: it is said to have.
     journal, tenure, resumed = None, None, True

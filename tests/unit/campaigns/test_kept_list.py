@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scripted import hex_id, rest
 
+from airflow_provider_smscancel.campaigns import folders, kept_list
 from airflow_provider_smscancel.campaigns.kept_list import keep, lines_of, read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.sources import SourceError
+from torture.stores import Fault, FaultyFolder, Store
 
 DATES = st.none() | st.datetimes(timezones=st.timezones())
 
@@ -45,6 +47,10 @@ def test_what_was_read_is_read_again(rows: list[tuple[int | str, object]]) -> No
     assert list(again.due) == sorted(again.due)
 
 
+def empty() -> Campaign:
+    return Campaign(rest())
+
+
 def example() -> Campaign:
     campaign = Campaign(rest())
     for number in range(25_000):
@@ -55,9 +61,9 @@ def example() -> Campaign:
 
 
 def test_a_file_is_whole(tmp_path: Path) -> None:
-    campaign, again = example(), Campaign(rest())
+    campaign = example()
     keep(campaign, tmp_path / "new", "list.jsonl")
-    read_kept(again, tmp_path / "new", "list.jsonl")
+    again = read_kept(empty, tmp_path / "new", "list.jsonl")
     assert state_of(again) == state_of(campaign)
     assert again.ids == campaign.ids
 
@@ -69,12 +75,12 @@ def test_a_file_that_was_cut_off_is_refused(left: int, tmp_path: Path) -> None:
     content = path.read_bytes().rstrip()
     path.write_bytes(content[:left])
     with pytest.raises(SourceError, match="not whole"):
-        read_kept(Campaign(rest()), tmp_path, "list.jsonl")
+        read_kept(empty, tmp_path, "list.jsonl")
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="FileNotFoundError"):
-        read_kept(Campaign(rest()), tmp_path, "list.jsonl")
+        read_kept(empty, tmp_path, "list.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -111,3 +117,45 @@ def test_an_id_that_stands_there_twice_is_refused() -> None:
 def test_a_head_that_was_never_written_is_refused(counts: str) -> None:
     with pytest.raises(SourceError, match="not whole"):
         take_lines(Campaign(rest()), [f'{{"messages": 0, "rejected": 0, {counts}}}'])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'["{hex_id(3)}", null]',  # it stands there already
+        '["../../balance", null]',
+        '["9cbc54b1d2ab4ea59c6e5ee0a6a1b2c3"]',
+        "[7, null]",
+        "[" * 50_000,
+    ],
+)
+def test_a_line_that_can_not_be_of_this_list_makes_it_not_whole(tmp_path: Path, line: str) -> None:
+    keep(example(), tmp_path, "list.jsonl")
+    path = tmp_path / "list.jsonl"
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(SourceError, match="not whole"):
+        read_kept(empty, tmp_path, "list.jsonl")
+
+
+def test_a_store_that_refuses_once_is_asked_for_the_list_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "READ_AGAIN_AFTER_S", (0.01,))
+    keep(example(), tmp_path, "list.jsonl")
+    folder = FaultyFolder(tmp_path, Store(lambda call: Fault.REFUSED if call.number == 1 else None))
+    assert state_of(read_kept(empty, folder, "list.jsonl")) == state_of(example())
+
+
+def test_a_store_that_never_answers_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_list, "WITHIN_S", 0.05)
+    store = Store(lambda _: Fault.HANGS)
+    folder = FaultyFolder(tmp_path, store)
+    try:
+        with pytest.raises(TimeoutError):
+            keep(example(), folder, "list.jsonl")
+        with pytest.raises(SourceError, match="TimeoutError"):
+            read_kept(empty, folder, "list.jsonl")
+    finally:
+        store.let_go()
