@@ -23,7 +23,7 @@ from airflow_provider_smscancel.gateways.base import IdType, MessageStatus
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.by_connection import hook_of
 from airflow_provider_smscancel.operators.parameters import one_source, read_count, read_duration
-from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_folder import check_report_folder, open_path, open_report
 from airflow_provider_smscancel.operators.report_owner import journal_in
 
 STANDARD_INPUT = "-"
@@ -55,7 +55,7 @@ def make_cancel_job(options: argparse.Namespace, screen: Screen) -> CancelJob:
     hook = hook_of(options.conn_id)
     service = _service(options, hook)
     report = _report(options)
-    folder = None if report is None else open_path("--report", report)
+    folder = None if report is None else open_report("--report", report)
     campaign = _read_list(options, hook, screen)
     journal, try_number = None, 1
     if folder is not None:
@@ -129,7 +129,7 @@ def _report(options: argparse.Namespace) -> str | None:
     root = (conf.get("smscancel", "report_folder", fallback="") or "").strip().rstrip("/")
     if not root:
         return None
-    open_path("[smscancel] report_folder in Airflow's configuration", root)
+    check_report_folder(root)
     # A new folder each time: only who names a folder means to go on with what is in it.
     return f"{root}/command_line/{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}"
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_smscancel._airflow import BaseOperatorLink, ObjectStoragePath, XCom
+from airflow_provider_smscancel.campaigns.folders import Folder
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,14 @@ class ReportLink(BaseOperatorLink):
         return XCom.get_value(key=KEY, ti_key=ti_key) or ""
 
 
-def push_report_link(context: Mapping[str, Any], folder: ObjectStoragePath) -> None:
+def push_report_link(context: Mapping[str, Any], folder: Folder) -> None:
     """Let the task show the link, if its report has an address. Never fails: it is not worth a message.
 
     :param context: of the running task.
     :param folder: where the report is written.
     """
     try:
-        address = address_of(folder)
+        address = address_of(folder) if isinstance(folder, ObjectStoragePath) else None
         if address is not None:
             context["ti"].xcom_push(key=KEY, value=address)
     except Exception as error:  # stores raise what they like

@@ -13,7 +13,7 @@ from airflow_provider_smscancel.operators.campaign_source import (
     read_campaign,
 )
 from airflow_provider_smscancel.operators.parameters import read_duration, read_name, read_text
-from airflow_provider_smscancel.operators.report_folder import open_path
+from airflow_provider_smscancel.operators.report_folder import open_report
 from airflow_provider_smscancel.operators.report_owner import owner_in
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _make_job(
     journal = None
     if report is not None:
         journal = owner.journal(
-            open_path("report_path", report),
+            open_report("report_path", report),
             campaign,
             hook.gateway,
             read_within_s=None if limit_s is None else limit_s * SHARE_FOR_READING,

@@ -28,16 +28,19 @@ def judge(ending: Ending, *, fail_on: frozenset[Outcome], sms_conn_id: str, kill
     :raises AirflowFailException: the account is refused, or asking again would not change what was not stopped.
     :raises AirflowException: something is open: Airflow's retry takes it up.
     """
+    error = ending.summary["report_error"]
+    not_reported = f"The report is not complete: {error}. " if error else ""
     if ending.account is not None:
         raise AirflowFailException(
-            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']}. {counts_of(ending)}"
+            f"The gateway refuses the account of connection {sms_conn_id!r}: {ending.account['detail']}. {not_reported}"
+            f"{counts_of(ending)}"
         )
     if killed or ending.end is not RunEnd.COMPLETE:
-        raise AirflowException(f"{ENDS[ending.end]} {counts_of(ending)} A retry takes up what is open.")
-    if ending.summary["report_error"]:
         raise AirflowException(
-            f"The report is not complete: {ending.summary['report_error']}. {counts_of(ending)}"
+            f"{ENDS[ending.end]} {not_reported}{counts_of(ending)} A retry takes up what is open."
         )
+    if not_reported:
+        raise AirflowException(f"{not_reported}{counts_of(ending)}")
     if ending.incomplete is not None:
         raise AirflowException(f"The {ending.incomplete}. {counts_of(ending)} A retry reads it again.")
     bad = {outcome: count for outcome, count in ending.counts.items() if count and outcome in fail_on}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
+from collections.abc import Iterator
+from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_smscancel._airflow import AirflowNotFoundException, BaseHook, ObjectStoragePath, conf
-from airflow_provider_smscancel.campaigns.folders import why
+from airflow_provider_smscancel.campaigns.folders import Folder, why
 from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
+
+log = logging.getLogger(__name__)
 
 
 def open_path(name: str, text: str) -> ObjectStoragePath:
@@ -49,6 +55,42 @@ def open_path(name: str, text: str) -> ObjectStoragePath:
     raise SourceUnavailable(f"{name}: {shown_path(text)} can not be opened now ({said}).")
 
 
+def open_report(name: str, text: str) -> Folder:
+    """Open the folder of a report. A campaign does not wait for a store whose credentials can not be had now.
+
+    :param name: the parameter, for an error.
+    :return: one that refuses whatever is asked of it, when it can not be opened now; the log says so.
+    :raises ValueError: see :func:`open_path`; nothing was sent.
+    """
+    try:
+        return open_path(name, text)
+    except SourceUnavailable as error:
+        log.warning("%s The run goes on without it.", error)
+        return _NotOpened()
+
+
+class StoreNotOpened(PermissionError):
+    """There is no way to a store, and there will be none."""
+
+
+class _NotOpened:
+    """Stands for a folder of a store that can't be opened, and for the files in it."""
+
+    name = ""
+
+    def __truediv__(self, name: str) -> Self:
+        return self
+
+    def iterdir(self) -> Iterator[Self]:
+        raise StoreNotOpened
+
+    def open(self, mode: str) -> IO[Any]:
+        raise StoreNotOpened
+
+    def mkdir(self, *, parents: bool, exist_ok: bool) -> None:
+        raise StoreNotOpened
+
+
 def _check_connection(name: str, scheme: str, conn_id: str) -> None:
     # Amazon's provider takes whatever credentials the machine has when the connection is missing, or none at all.
     if not re.fullmatch(r"[\w#!().-]+", conn_id):
@@ -65,6 +107,15 @@ def _check_connection(name: str, scheme: str, conn_id: str) -> None:
         ) from None
 
 
+def check_report_folder(root: str) -> None:
+    """Check what is set as ``[smscancel] report_folder``.
+
+    :raises ValueError: when it can not be opened, and never will; nothing was sent.
+    """
+    with contextlib.suppress(SourceUnavailable):  # whoever opens a folder in it says so
+        open_path("[smscancel] report_folder in Airflow's configuration", root)
+
+
 def default_report_path(*names: str) -> str | None:
     """Build a task's own folder under ``[smscancel] report_folder``, or give ``None`` where that is not set.
 
@@ -75,7 +126,7 @@ def default_report_path(*names: str) -> str | None:
     root = (conf.get("smscancel", "report_folder", fallback="") or "").strip().rstrip("/")
     if not root:
         return None
-    open_path("[smscancel] report_folder in Airflow's configuration", root)
+    check_report_folder(root)
     return "/".join([root, *map(_folder_name, names)])
 
 
