@@ -29,6 +29,7 @@ PARTS: tuple[str, ...] = (
     "fuzz",
     "in_airflow",
     "soak",
+    "storage",
 )
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")
