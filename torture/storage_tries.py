@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from airflow_provider_smscancel.campaigns import cancel_job, earlier_parts, folders, journal, kept_list
+from support.ground_truth import FORMATS, contradicts
+
+from airflow_provider_smscancel.campaigns import (
+    cancel_job,
+    earlier_parts,
+    folders,
+    journal,
+    kept_list,
+    tenure,
+)
 from airflow_provider_smscancel.campaigns import checkpoint as checkpoint_module
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
@@ -24,8 +33,6 @@ from airflow_provider_smscancel.campaigns.run import Limits, RunEnd
 from airflow_provider_smscancel.campaigns.sources import add_ids
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 from airflow_provider_smscancel.transport.aio import AsyncTransport
-from airflow_provider_smscancel.triggers import taking_up
-from benchmarks.faults import FORMATS, contradicts
 
 OWNER = "5708a6e5"
 MIX = {"scheduled": 0.8, "sent": 0.08, "cancelled": 0.04, "failed": 0.04}
@@ -271,7 +278,7 @@ def hurried() -> Iterator[None]:
         (folders, "READ_AGAIN_AFTER_S"): (0.01, 0.02, 0.04),
         (earlier_parts, "WRITTEN_WITHIN_S"): 0.01,
         (kept_list, "WITHIN_S"): 0.2,
-        (taking_up, "BEGUN_WITHIN_S"): 0.2,
+        (tenure, "WITHIN_S"): 0.2,
         (checkpoint_module, "EVERY_S"): 0.02,
         (checkpoint_module, "SHARE_OF_TIME"): 1.0,
         (checkpoint_module, "AFTER_REFUSAL_S"): 0.04,
