@@ -25,14 +25,13 @@ from airflow_provider_smscancel.exceptions import SmsGatewayError, SmsGatewayUna
 from airflow_provider_smscancel.hooks.base import MAY_HAVE_BEEN_SENT
 from airflow_provider_smscancel.sandbox.faults import KINDS
 from torture.plan import Plan, Row, say
-from torture.runs import CONCURRENCY, RATE, SHARE, TIMEOUT_S, quiet
+from torture.runs import CONCURRENCY, RATE, SHARE, TIMEOUT_S, quiet, some_of
 
 STATES = ("scheduled", "scheduled", "scheduled", "queued", "sent", "cancelled", "failed", "unknown")
 EACH = 500
 """Each call is made under each kind of fault with one in so many of the messages."""
-FEW_MESSAGES = 500
 KINDS_WITH_FEW = 2
-"""With fewer messages than that, so many kinds are drawn by lot for each way to talk to a gateway."""
+WAYS_WITH_FEW = 3
 MANY = 20
 """``cancel_messages`` stops one in so many of the messages, under all kinds together."""
 OFTEN = 0.5
@@ -86,7 +85,8 @@ def attack(plan: Plan) -> list[Row]:
     say(f"   {len(SERVICES)} ways to talk to a gateway, side by side")
     with quiet(), ThreadPoolExecutor(len(SERVICES)) as pool:
         for seed in plan.seeds:
-            ways = range(len(SERVICES))
+            random = Random(seed)  # noqa: S311 - reproducible on purpose
+            ways = some_of(range(len(SERVICES)), plan.messages, WAYS_WITH_FEW, random)
             for one in pool.map(lambda way, seed=seed: _Way(way, plan, seed).attack(), ways):  # type: ignore[misc]
                 found.add(one)
     sends = found.sends
@@ -143,7 +143,7 @@ class _Way:
         """Make every call under each kind of fault, or under a few of them when there are few messages."""
         found = Found()
         messages = self._plan.messages
-        kinds = list(KINDS) if messages >= FEW_MESSAGES else self._random.sample(list(KINDS), KINDS_WITH_FEW)
+        kinds = some_of(KINDS, messages, KINDS_WITH_FEW, self._random)
         with SandboxProcess("--seed", str(self._seed)) as self._sandbox, self._hook() as self._gateway_hook:
             for kind in kinds:
                 found.add(self._under(kind, max(2, messages // EACH)))

@@ -26,6 +26,7 @@ from torture.runs import (
     put_in,
     quiet,
     service_for,
+    some_of,
     stop_and_compare,
 )
 
@@ -38,9 +39,8 @@ SIDE_BY_SIDE = 21
 EACH_KIND = 80
 """Each kind by itself is tried with one in so many of the messages, in each format."""
 FEWEST = 6
-FEW_MESSAGES = 500
 KINDS_WITH_FEW = 2
-"""With fewer messages than that, so many kinds are drawn by lot in each format: each takes seconds."""
+FORMATS_WITH_FEW = 2
 TIMES = {"429": 5, "429-date": 3, "429-garbage": 5, "429-ten-years": 1}
 """Kinds that are waited out are met so many times only."""
 SURVEYED = 10
@@ -96,13 +96,15 @@ def attack(plan: Plan) -> list[Row]:
     with quiet(), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         for seed in plan.seeds:
             say(f"   seed {seed}: {len(FORMATS)} formats with {plan.messages:,} messages each, side by side")
-            others = [pool.submit(_each_kind, name, plan.messages, seed) for name in FORMATS]
+            random = Random(seed)  # noqa: S311 - reproducible on purpose
+            some = some_of(FORMATS, plan.messages, FORMATS_WITH_FEW, random)
+            others = [pool.submit(_each_kind, name, plan.messages, seed) for name in some]
             runs = [
                 (name, pool.submit(_all_kinds, name, count, f"{seed}{number}"))
                 for name in FORMATS
                 for number, count in enumerate(_campaigns(plan.messages))
             ]
-            surveys = [pool.submit(_survey, name, plan.messages, seed) for name in FORMATS]
+            surveys = [pool.submit(_survey, name, plan.messages, seed) for name in some]
             for name, run in runs:
                 together[name].add(run.result())
             for other in others:
@@ -190,7 +192,7 @@ def _all_kinds(name: str, messages: int, seed: str) -> Found:
 
 def _each_kind(name: str, messages: int, seed: int) -> Found:
     random = Random(f"{name}:{seed}:each")  # noqa: S311 - reproducible on purpose
-    kinds = list(KINDS) if messages >= FEW_MESSAGES else random.sample(list(KINDS), KINDS_WITH_FEW)
+    kinds = some_of(KINDS, messages, KINDS_WITH_FEW, random)
     found = Found()
     with at_sandbox(name, seed) as (sandbox, gateway, folder):
         for kind in kinds:

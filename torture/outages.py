@@ -13,7 +13,7 @@ from support.virtual_sandbox import VirtualSandbox, Way
 from airflow_provider_smscancel.campaigns.run import Limits, RunEnd
 from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
 from torture.plan import Plan, Row
-from torture.runs import quiet
+from torture.runs import quiet, some_of
 from torture.virtual import Tried, gateway_of, held_against_record, run
 
 BEGAN_AT = datetime(2027, 5, 17, 9, 0, tzinfo=UTC).timestamp()
@@ -22,6 +22,7 @@ PATIENCE_S, LONG_PATIENCE_S = 600.0, 7_200.0
 ASKED_FOR_IN_S = 10.0
 """How long the run would take if nothing happened; the outage begins in its middle."""
 LEAVING_SHARE = 0.2
+FORMATS_WITH_FEW = 2
 PROBES_PER_S = 1 / 4
 """One every five seconds is promised; the first comes after one second."""
 AT_FIRST_S = 15.0
@@ -43,8 +44,9 @@ def attack(plan: Plan) -> list[Row]:
         for what, play in scenes:
             told, faults = Comparison(), 0
             for seed in plan.seeds:
-                for name in FORMATS:
-                    random = Random(f"{what}:{name}:{seed}")  # noqa: S311 - reproducible on purpose
+                lots = Random(f"{what}:{seed}")  # noqa: S311 - reproducible on purpose
+                for name in some_of(FORMATS, plan.messages, FORMATS_WITH_FEW, lots):
+                    random = Random(f"{what}:{name}:{seed}")  # noqa: S311
                     found, wrong = play(name, plan.messages, random)
                     told += found
                     faults += wrong

@@ -28,11 +28,13 @@ from torture.runs import (
     quiet,
     run_job,
     service_for,
+    some_of,
 )
 
 EACH_SCENE = 10
 """Each scene is played with one in so many of the messages, in each format that it is about."""
 FEWEST = 20
+FORMATS_WITH_FEW = 1
 STRAYS = ["stray-401", "empty-401"]
 STRAY_SHARE = 0.05
 NEVER = 1_000_000_000
@@ -80,7 +82,14 @@ def attack(plan: Plan) -> list[Row]:
     rows = []
     with quiet(), ThreadPoolExecutor(len(FORMATS) * 2) as pool:
         played = [
-            (what, [pool.submit(_play, play, name, plan, seed) for name in names for seed in plan.seeds])
+            (
+                what,
+                [
+                    pool.submit(_play, play, name, plan, seed)
+                    for seed in plan.seeds
+                    for name in some_of(names, plan.messages, FORMATS_WITH_FEW, Random(f"{what}{seed}"))  # noqa: S311
+                ],
+            )
             for what, names, play in scenes
         ]
         for what, runs in played:

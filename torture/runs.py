@@ -6,12 +6,12 @@ import contextlib
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from support.ground_truth import FORMATS, Comparison, compare
@@ -34,9 +34,21 @@ CONCURRENCY = 16
 GIVE_UP_AFTER_S = 6.0
 """How long a run waits for a gateway that is down, or that asks to come back in ten years."""
 
+FEW_MESSAGES = 500
+"""With fewer than that, what takes seconds each time is drawn by lot: see :func:`some_of`."""
+
 SCHEDULED, LEAVING = "scheduled", "leaving"
 MIXTURE = {SCHEDULED: 62, LEAVING: 10, "queued": 6, "sent": 6, "cancelled": 6, "failed": 5, "unknown": 5}
 """Of a hundred messages, how many begin in which state; the gateway sends those that are leaving while the run goes on."""
+
+
+Thing = TypeVar("Thing")
+
+
+def some_of(things: Iterable[Thing], messages: int, few: int, random: Random) -> list[Thing]:
+    """Return all of them, or a few drawn by lot where there are few messages."""
+    every = list(things)
+    return every if messages >= FEW_MESSAGES else random.sample(every, min(few, len(every)))
 
 
 @dataclass
