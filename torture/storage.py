@@ -49,7 +49,7 @@ Attack = Callable[[World, Path, random.Random], Iterator[Losses]]
 
 def attack(plan: Plan) -> list[Row]:
     """Try each kind of attack on small campaigns of their own, at both gateways in turn."""
-    count = max(FEWEST, plan.messages // 10)
+    count = max(FEWEST, plan.messages // 16)
     logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
     try:
         with SandboxServer(seed=plan.seeds[0]) as server, hurried():

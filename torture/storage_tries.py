@@ -277,7 +277,7 @@ def hurried() -> Iterator[None]:
         (journal, "READ_WITHIN_S"): 0.2,
         (folders, "READ_AGAIN_AFTER_S"): (0.01, 0.02, 0.04),
         (earlier_parts, "WRITTEN_WITHIN_S"): 0.01,
-        (kept_list, "WITHIN_S"): 0.2,
+        (kept_list, "WITHIN_S"): 1.0,
         (tenure, "WITHIN_S"): 0.2,
         (checkpoint_module, "EVERY_S"): 0.02,
         (checkpoint_module, "SHARE_OF_TIME"): 1.0,

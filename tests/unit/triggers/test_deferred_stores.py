@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow.*")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a store tenths of a second."""
-    monkeypatch.setattr(kept_list, "WITHIN_S", 0.2)
+    monkeypatch.setattr(kept_list, "WITHIN_S", 1.0)
     monkeypatch.setattr(tenure, "WITHIN_S", 0.1)
     monkeypatch.setattr(cancel_job, "LAST_PART_S", 0.5)
     monkeypatch.setattr(folders, "READ_AGAIN_AFTER_S", (0.01,))
