@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 from support.airflow_fixtures import DAGS
 from support.airflow_stack import AirflowStack
+from support.ground_truth import OPEN, OUT_OF_REACH, contradicts
 from support.interrupted import Interrupted
 from support.operating import Row as Line
 from support.operating import final_outcomes
@@ -27,7 +28,6 @@ from airflow_provider_smscancel.sandbox import (
     CLICKATELL_USER,
     ESENDEX_LICENSE_KEY,
 )
-from benchmarks.faults import OPEN, OUT_OF_REACH, contradicts
 from torture.plan import Plan, Row, say
 from torture.soak import soak_triggerer
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_smscancel.campaigns import earlier_parts, journal
+from airflow_provider_smscancel.campaigns import earlier_parts, journal, tenure
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.sandbox.server import SandboxServer
-from airflow_provider_smscancel.triggers import taking_up
 from torture import storage, stores
 from torture.damage import LIES
 from torture.plan import TINY
@@ -80,7 +79,7 @@ BROKEN: dict[str, tuple[Any, str, Any, storage.Attack, str]] = {
         NOT_TOLD,
     ),
     "a store that never answers is waited for": (
-        taking_up,
+        tenure,
         "answered",
         lambda ask, within_s: ask(lambda: within_s),
         storage.in_airflow(storage.always(Fault.HANGS, "write", name="begun"), deferrable=True),
