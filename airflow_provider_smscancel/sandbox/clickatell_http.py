@@ -23,12 +23,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider_smscancel.sandbox import (
-    CLICKATELL,
-    CLICKATELL_API_ID,
-    CLICKATELL_PASSWORD,
-    CLICKATELL_USER,
-)
+from airflow_provider_smscancel.sandbox import CLICKATELL
 from airflow_provider_smscancel.sandbox.clickatell_codes import HORIZON_S, code_of, number_error
 from airflow_provider_smscancel.sandbox.wire import HTML, TEXT, Call, Reply, form, media_type
 
@@ -120,11 +115,11 @@ def _check_credentials(state: SandboxState, parameters: dict[str, str]) -> None:
     user, password = parameters.get("user"), parameters.get("password")
     if not user or not password:
         raise _RefusalError("001")
-    if user != CLICKATELL_USER:
+    if user != state.credentials.user:
         raise _RefusalError("002")
-    if password != CLICKATELL_PASSWORD:
+    if password != state.credentials.password:
         raise _RefusalError("001")
-    if parameters.get("api_id") != CLICKATELL_API_ID:
+    if parameters.get("api_id") != state.credentials.api_id:
         raise _RefusalError("108")
     if not state.accepts(right=True):
         raise _RefusalError("001")

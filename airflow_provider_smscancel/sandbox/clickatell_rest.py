@@ -24,7 +24,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from airflow_provider_smscancel.sandbox import CLICKATELL, CLICKATELL_TOKEN
+from airflow_provider_smscancel.sandbox import CLICKATELL
 from airflow_provider_smscancel.sandbox.clickatell_codes import (
     HORIZON_S,
     MESSAGE_ID,
@@ -46,7 +46,6 @@ _OPERATIONS = {
     ("message/", "GET"): "rest.status",
     ("balance", "GET"): "rest.balance",
 }
-_AUTHORIZATION = b"Bearer " + CLICKATELL_TOKEN.encode("ascii")
 
 
 class _RefusalError(Exception):
@@ -109,7 +108,9 @@ def _answer_type(call: Call) -> bytes:
 def _check_caller(state: SandboxState, call: Call) -> None:
     if call.method == "POST" and media_type(call.headers.get(b"content-type", b"")) != "application/json":
         raise _RefusalError(400, "167", "Invalid or missing Content-Type header")
-    if not state.accepts(right=call.headers.get(b"authorization") == _AUTHORIZATION):
+    if not state.accepts(
+        right=call.headers.get(b"authorization") == f"Bearer {state.credentials.token}".encode()
+    ):
         raise _RefusalError(401, "001", "Authentication failed")
 
 

@@ -29,7 +29,7 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from airflow_provider_smscancel.sandbox import ESENDEX, ESENDEX_LICENSE_KEY, esendex_soap
+from airflow_provider_smscancel.sandbox import ESENDEX, esendex_soap
 from airflow_provider_smscancel.sandbox.esendex_answers import (
     GUID,
     ZERO_GUID,
@@ -98,7 +98,7 @@ def _cancel_message(state: SandboxState, call: Call) -> Reply:
 
 
 def _accepts(state: SandboxState, license_key: str) -> bool:
-    return state.accepts(right=license_key == ESENDEX_LICENSE_KEY)
+    return state.accepts(right=license_key == state.credentials.licence_key)
 
 
 def _cancel_all_messages(state: SandboxState, call: Call) -> Reply:

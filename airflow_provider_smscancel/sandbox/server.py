@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from airflow_provider_smscancel.sandbox import MISSING_EXTRA
+from airflow_provider_smscancel.sandbox import MISSING_EXTRA, USUAL_CREDENTIALS, Credentials
 from airflow_provider_smscancel.sandbox.app import create_app
 from airflow_provider_smscancel.sandbox.state import SandboxState
 
@@ -112,6 +112,7 @@ class SandboxServer:
     :param latency: seconds by which each answer of a gateway is delayed.
     :param rate_limit: requests that each gateway takes in any sliding second, or ``None`` for no limit.
     :param faults: the profile of faults to start with.
+    :param credentials: what is taken.
     :param host: a loopback address.
     :param port: 0 for any free port.
     :raises NotLoopbackError: for a host that is not loopback.
@@ -129,10 +130,13 @@ class SandboxServer:
         latency: float = 0.0,
         rate_limit: int | None = None,
         faults: str = "none",
+        credentials: Credentials = USUAL_CREDENTIALS,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.state = SandboxState(seed=seed, latency=latency, rate_limit=rate_limit, faults=faults)
+        self.state = SandboxState(
+            seed=seed, latency=latency, rate_limit=rate_limit, faults=faults, credentials=credentials
+        )
         self.url = ""
         self._host = loopback_address(host)
         self._port = port

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from airflow_provider_smscancel.sandbox import CLICKATELL, ESENDEX, GATEWAYS
+from airflow_provider_smscancel.sandbox import CLICKATELL, ESENDEX, GATEWAYS, USUAL_CREDENTIALS, Credentials
 from airflow_provider_smscancel.sandbox.faults import Faults
 from airflow_provider_smscancel.sandbox.traffic import Traffic
 
@@ -82,6 +82,7 @@ class SandboxState:
     :param latency: seconds by which each answer of a gateway is delayed.
     :param rate_limit: requests that each gateway takes in any sliding second, or ``None`` for no limit.
     :param faults: the profile of faults to start with.
+    :param credentials: what is taken.
     :param wall_clock: returns the seconds since 1970.
     :param monotonic: returns seconds that only ever grow; rates are measured by it.
     """
@@ -93,6 +94,7 @@ class SandboxState:
         latency: float = 0.0,
         rate_limit: int | None = None,
         faults: str = "none",
+        credentials: Credentials = USUAL_CREDENTIALS,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,6 +104,7 @@ class SandboxState:
         self._monotonic = monotonic
         self.latency = latency
         self.rate_limit = rate_limit
+        self.credentials = credentials
         self.reset()
 
     def reset(self) -> None:
@@ -114,6 +117,7 @@ class SandboxState:
         self._by_client_id: dict[str, list[Message]] = {}
         self._sessions: dict[str, float] = {}
         self._accepted_calls_left: int | None = None
+        self._all_sessions: list[str] = []
         self._rehearsing = False
         self._undo: list[tuple[Message, float | None, str | None, int]] = []
         self.faults = Faults(seed=self._seed, profile=self._starting_profile)
@@ -237,7 +241,12 @@ class SandboxState:
         """Open a session of Clickatell's HTTP API and return its id."""
         session_id = f"{self._session_random.getrandbits(128):032x}"
         self._sessions[session_id] = self.now()
+        self._all_sessions.append(session_id)
         return session_id
+
+    def sessions_so_far(self) -> list[str]:
+        """Return every session that was opened since the last reset, those that have ended too."""
+        return list(self._all_sessions)
 
     def use_session(self, session_id: str) -> bool:
         """Keep a session alive for another 15 minutes. False when it has expired, or never was."""

@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 import requests
 
+from airflow_provider_smscancel.hooks.by_connection import hook_of
+from airflow_provider_smscancel.sandbox import Credentials
 from airflow_provider_smscancel.sandbox.server import NotLoopbackError, SandboxServer, loopback_address
 
 HEADERS = {"X-Version": "1", "Accept": "application/json", "Authorization": "Bearer sandbox-token"}
@@ -240,3 +243,34 @@ def test_a_sandbox_that_can_not_start_says_so_at_once(monkeypatch: pytest.Monkey
     monkeypatch.setattr("uvicorn.Server.run", fail)
     with pytest.raises(RuntimeError, match="did not start"), SandboxServer():
         pass
+
+
+def test_a_test_may_have_the_sandbox_take_credentials_that_are_easily_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = Credentials(
+        token='to"ken', user="somebody", password="ü&=", api_id="mine", licence_key=str(UUID(int=7))
+    )
+    rest = {"conn_type": "clickatell", "password": 'to"ken'}
+    http = {"login": "somebody", "password": "ü&=", "extra": {"api": "http", "api_id": "mine"}}
+    esendex = {"conn_type": "esendex", "password": str(UUID(int=7))}
+    with SandboxServer(credentials=taken) as other:
+        for works, fields in (
+            (True, rest),
+            (True, {**rest, **http}),
+            (True, esendex),
+            (False, {**rest, "password": "sandbox-token"}),
+            (False, {**rest, **http, "login": "sandbox"}),
+            (False, {**esendex, "password": "5a9dbe5a-0000-4000-8000-5a9dbe5a0000"}),
+        ):
+            monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({**fields, "host": other.url}))
+            assert hook_of("other").test_connection()[0] is works, fields
+    assert 'to"ken' not in repr(taken)
+
+
+def test_the_sandbox_remembers_the_sessions_that_it_gave_out(sandbox: SandboxServer) -> None:
+    sessions = [sandbox.state.open_session() for _ in range(2)]
+    sandbox.state.end_session(sessions[0])
+    assert sandbox.state.sessions_so_far() == sessions
+    sandbox.state.reset()
+    assert sandbox.state.sessions_so_far() == []
