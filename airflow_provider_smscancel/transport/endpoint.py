@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests.utils
 from requests.utils import get_auth_from_url, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_smscancel import __version__
 from airflow_provider_smscancel.transport.failure import FailureKind, failure
@@ -104,16 +105,18 @@ class Endpoint:
     def proxy(self) -> Proxy | None:
         """Return the proxy that the environment names for this service, by the rules of ``requests``.
 
-        :raises TransportFailure: (``PROXY``) when what it names is no URL. The text does not echo it: it may hold a password.
+        :raises TransportFailure: (``PROXY``) when its URL can't be read. The text does not echo it.
         """
-        url = select_proxy(self.base_url, get_environ_proxies(self.base_url, no_proxy=None))
-        if not url:
-            return None
         try:
-            return _proxy_at(str(prepend_scheme_if_needed(url, "http")))  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError):  # urllib3's own is one, too; requests raises TypeError without a host
+            return _proxy_for(self.base_url)
+        except (ValueError, TypeError, HTTPError):  # requests raises TypeError without a host
             pass
-        raise failure(FailureKind.PROXY, self.origin, "what is there is no URL that can be read")
+        # Out here: the parsers' own errors quote the URL, and so the proxy's password.
+        raise failure(
+            FailureKind.PROXY,
+            self.origin,
+            "its URL can not be read: in its user name and password, % / ? # @ : must be written as %25 %2F %3F %23 %40 %3A",
+        )
 
     def ca_bundle(self) -> str:
         """Return the file, or folder, of the certificate authorities to trust.
@@ -131,11 +134,15 @@ class Endpoint:
         return requests.utils.DEFAULT_CA_BUNDLE_PATH
 
 
-def _proxy_at(url: str) -> Proxy:
+def _proxy_for(base_url: str) -> Proxy | None:
+    url = select_proxy(base_url, get_environ_proxies(base_url, no_proxy=None))
+    if not url:
+        return None
+    url = str(prepend_scheme_if_needed(url, "http"))  # type: ignore[no-untyped-call]
     user, password = get_auth_from_url(url)
     parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError
+    if not parts.hostname or parts.port == 0:  # asking for the port checks it
+        raise ValueError("no host")
     authorization = None
     if user:
         plain = f"{user}:{password}".encode()

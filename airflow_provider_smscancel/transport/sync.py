@@ -113,8 +113,10 @@ class SyncTransport:
         prepared.url = request.url  # as it is: requests would quote it anew
         self._endpoint.proxy()  # says that it is no URL, which requests would take for an unknown host of the gateway
         settings = self.session.merge_environment_settings(request.url, {}, True, None, None)
+        # Both say which variable is wrong, which requests would not.
+        self._endpoint.proxy()
         if self._endpoint.is_https:
-            self._endpoint.ca_bundle()  # says which variable is wrong, which requests would not
+            self._endpoint.ca_bundle()
         response = self.session.send(prepared, timeout=(self._connect_limit, self._timeout), **settings)
         with contextlib.closing(response):
             body = b"".join(self._parts(response))

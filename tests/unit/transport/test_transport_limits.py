@@ -7,6 +7,7 @@ import base64
 import logging
 import socket
 import threading
+import traceback
 
 import pytest
 import requests
@@ -240,6 +241,31 @@ def test_a_proxy_that_cannot_be_reached_is_told_apart(client, monkeypatch, schem
     assert found.kind is FailureKind.PROXY
     assert found.never_left
     assert "s3cret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:s3cret+/%<@127.0.0.1:3128",
+        "http://user:s3cret?@127.0.0.1:3128",
+        "user:s3cret/@127.0.0.1:3128",
+        "http://127.0.0.1:s3cret",
+        "http://user:s3cret@[127.0.0.1:3128",
+        "http://user:s3cret@:3128",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_password_of_a_proxy_whose_url_cannot_be_read_is_not_told(client, monkeypatch, scheme, proxy):
+    """As where somebody has written a password's slash into HTTPS_PROXY as it is: the parsers' own errors quote it."""
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy)
+    found = client.failure(f"{scheme}://gateway.invalid")
+    assert found.kind is FailureKind.PROXY
+    assert found.never_left
+    assert "must be written as %25" in str(found)
+    shown = traceback.TracebackException.from_exception(found, capture_locals=True)
+    assert found.__context__ is None
+    frames = [frame for frame in shown.stack if "/tests/" not in frame.filename]
+    assert "s3cret" not in str(found) + "".join(str(frame.locals) for frame in frames)
 
 
 def test_a_proxy_whose_name_cannot_be_resolved_is_told_apart(client, monkeypatch):
