@@ -141,6 +141,9 @@ def matched(to: Sequence[str], entries: Sequence[Entry], answer: Answer) -> list
         for entry, number in zip(in_order, numbers, strict=False)
     )
     ids = [entry.message_id for entry in entries if entry.message_id is not None]
+    complete = complete and not {*ids} & {
+        *numbers
+    }  # a number in place of an id is an echo, and ids are written down
     if not complete or len({canonical_message_id(message_id) for message_id in ids}) != len(ids):
         detail = f"a {GATEWAY} answer that does not account for every recipient once: it may have been sent"
         return verdict_on(answer, Finding.UNREADABLE, detail=detail)

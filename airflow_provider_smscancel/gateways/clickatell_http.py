@@ -72,6 +72,7 @@ _PART_OF_AN_ID = re.compile(r"[0-9A-Fa-f]{1,31}")
 
 _BOM = b"\xef\xbb\xbf"
 _MAX_IDS_NAMED = 5
+_LIKE_A_NUMBER = re.compile(r"[0-9]{7,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,8 +342,12 @@ def _verdict_by_client_id(lines: Sequence[_IdLine], answer: Answer) -> Verdict:
     first = verdicts[0]
     same_code = len({verdict.code for verdict in verdicts}) == 1
     parts = [first.detail if same_code else "; ".join(dict.fromkeys(verdict.detail for verdict in verdicts))]
-    # An id of another shape is not repeated: there is no telling what it is.
-    ids = [line.message_id for line in lines if ID_PATTERN.fullmatch(line.message_id)]
+    # An id of another shape is not repeated: there is no telling what it is. It may be a phone number.
+    ids = [
+        line.message_id
+        for line in lines
+        if ID_PATTERN.fullmatch(line.message_id) and not _LIKE_A_NUMBER.fullmatch(line.message_id)
+    ]
     if ids:
         more = f" and {len(ids) - _MAX_IDS_NAMED} more" if len(ids) > _MAX_IDS_NAMED else ""
         parts.append(f"gateway's id: {', '.join(ids[:_MAX_IDS_NAMED])}{more}")

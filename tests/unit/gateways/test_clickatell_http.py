@@ -410,6 +410,12 @@ def test_a_login_gives_a_session(text):
     assert GATEWAY.read_login(answer(text)) == SESSION
 
 
+def test_a_phone_number_in_place_of_the_gateways_id_is_not_repeated():
+    text = f"ID: 27831234567 Status: 006\nID: {ID} Status: 006"
+    verdict = GATEWAY.read_stop("mine", IdType.CLIENT_MESSAGE_ID, answer(text))
+    assert verdict.detail == f"status 006: cancelled; gateway's id: {ID}"
+
+
 @pytest.mark.parametrize(
     ("text", "status", "finding"),
     [
@@ -613,6 +619,8 @@ def test_a_part_of_an_id_is_not_taken_for_the_id_of_a_message_that_was_sent(left
         f"ID: {ID}\nID: {OTHER_ID}\nID: x",
         f"ID: {ID}\nID: é",
         f"ID: {ID}\nID: a.b",
+        f"ID: {ID}\nID: 27830000001",
+        "ID: 27830000001 To: 27831234567\nID: 27831234567 To: 27830000001",
         f"ID: {ID} Status: 006\nID: {OTHER_ID}",
         f"ID: {ID}\nthank you",
         "",

@@ -588,6 +588,10 @@ def test_recipients_without_numbers_are_matched_by_order():
         pytest.param([accepted("27831234567"), accepted("27830000001", "")], id="accepted without an id"),
         pytest.param([accepted("27831234567"), accepted("27830000001", 7)], id="an id that is a number"),
         pytest.param(
+            [accepted("27831234567"), accepted("27830000001", "27830000001")],
+            id="an id that is the recipient's number",
+        ),
+        pytest.param(
             [accepted("27831234567"), {**refused("27830000001"), "apiMessageId": OTHER_ID}],
             id="refused with an id",
         ),
