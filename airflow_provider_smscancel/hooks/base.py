@@ -32,7 +32,7 @@ from airflow_provider_smscancel.exceptions import (
 from airflow_provider_smscancel.gateways.base import STATE_OF_FINDING, Finding, Gateway, IdType, Verdict
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES, ConnectionType, ExtraField
 from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
-from airflow_provider_smscancel.transport.redaction import secret_forms
+from airflow_provider_smscancel.transport.redaction import secret_forms, without_locals
 from airflow_provider_smscancel.transport.settings import (
     GatewaySettings,
     SettingsError,
@@ -90,6 +90,7 @@ class SmsGatewayHook(BaseHook):
         """
 
     @cached_property
+    @without_locals
     def settings(self) -> GatewaySettings:
         """The checked connection.
 
@@ -115,6 +116,7 @@ class SmsGatewayHook(BaseHook):
         )
 
     @cached_property
+    @without_locals
     def gateway(self) -> Gateway:
         """The gateway that the connection leads to.
 
@@ -132,6 +134,7 @@ class SmsGatewayHook(BaseHook):
         return gateway
 
     @cached_property
+    @without_locals
     def _transport(self) -> SyncTransport:
         return SyncTransport(
             self.settings.base_url, timeout=self.settings.timeout, default_headers=self._session_headers()
@@ -144,6 +147,7 @@ class SmsGatewayHook(BaseHook):
     def _caller(self) -> Caller:
         return Caller(self.gateway, self._transport.send)
 
+    @without_locals
     def get_conn(self) -> requests.Session:
         """Give the session that single calls go through.
 
@@ -153,6 +157,7 @@ class SmsGatewayHook(BaseHook):
         _ = self.gateway  # a connection that is wrong is told before anything is sent
         return self._transport.session
 
+    @without_locals
     def service(
         self,
         *,
@@ -186,6 +191,7 @@ class SmsGatewayHook(BaseHook):
 
     # -- cancelling ---------------------------------------------------------------------------------------------------
 
+    @without_locals
     def cancel_message(
         self, message_id: str | None = None, *, client_message_id: str | None = None
     ) -> CancelResult:
@@ -208,6 +214,7 @@ class SmsGatewayHook(BaseHook):
             verdict = refused.verdict
         raise self._refused_account(verdict)
 
+    @without_locals
     def cancel_messages(
         self,
         messages: Iterable[str | Mapping[str, Any] | MessageRef],
@@ -246,6 +253,7 @@ class SmsGatewayHook(BaseHook):
             service = replace(service, limits=limits)
         return ResultStream(service, campaign, refused=self._refused_account, log=self.log)
 
+    @without_locals
     def check_id_type(self, id_type: object) -> IdType:
         """Read the kind of ids, and check that this connection cancels by it.
 
@@ -263,6 +271,7 @@ class SmsGatewayHook(BaseHook):
 
     # -- asking and sending -------------------------------------------------------------------------------------------
 
+    @without_locals
     def get_message_status(
         self, message_id: str | None = None, *, client_message_id: str | None = None
     ) -> MessageStatus:
@@ -304,6 +313,7 @@ class SmsGatewayHook(BaseHook):
         ask = self._caller.ask if full else self._caller.ask_about_message
         return ask(request, lambda answer: self.gateway.read_status(text, id_type, answer))
 
+    @without_locals
     def send_message(
         self,
         to: str | Sequence[str],
@@ -351,6 +361,7 @@ class SmsGatewayHook(BaseHook):
     def _check_horizon(self, scheduled_at: datetime | None) -> None:
         """Refuse a date that the gateway would not take, where it documents such a limit."""
 
+    @without_locals
     def test_connection(self) -> tuple[bool, str]:
         """Check the connection with a harmless, read-only call.
 

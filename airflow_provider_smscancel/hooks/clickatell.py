@@ -10,6 +10,7 @@ from airflow_provider_smscancel.gateways.base import Gateway
 from airflow_provider_smscancel.gateways.clickatell import ClickatellHttp, ClickatellRest
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.provider_info import CLICKATELL
+from airflow_provider_smscancel.transport.redaction import without_locals
 from airflow_provider_smscancel.transport.settings import GatewaySettings
 
 HORIZON = timedelta(days=7)
@@ -38,6 +39,7 @@ class ClickatellHook(SmsGatewayHook):
         """Build the gateway of the API that the connection names."""
         return _gateway(settings)
 
+    @without_locals
     def get_balance(self) -> Decimal:
         """Ask for the account's balance. Changes nothing.
 

@@ -11,6 +11,7 @@ from airflow_provider_smscancel.gateways.esendex import EsendexUs
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.provider_info import ESENDEX
 from airflow_provider_smscancel.transport.failure import TransportFailure
+from airflow_provider_smscancel.transport.redaction import without_locals
 from airflow_provider_smscancel.transport.settings import GatewaySettings
 
 IN_DOUBT = "Everything under the licence key may have been cancelled, or nothing."
@@ -52,6 +53,7 @@ class EsendexHook(SmsGatewayHook):
             )
         return super()._test()
 
+    @without_locals
     def cancel_all_messages(self, *, confirm_last_four: str) -> bool:
         """Cancel everything that is scheduled under the connection's licence key, by anybody. Sent once, never repeated.
 

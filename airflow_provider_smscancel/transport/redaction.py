@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import re
+import traceback
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from types import TracebackType
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MASK = "***"
 
@@ -63,6 +68,35 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
     # pass: a secret such as "*" must not be found in the masks.
     longest_first = sorted(forms, key=lambda form: (-len(form), form))
     return re.sub("|".join(map(re.escape, longest_first)), MASK, text)
+
+
+def without_locals(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function's exceptions forget the local variables and arguments of the function and of all that it called.
+
+    Error trackers and debuggers show them, and among them are credentials, numbers and texts. Files, lines and the text
+    of the exception stay.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            forget_locals(error)
+            raise
+
+    return called
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty every frame of an exception's traceback, and of those that it came from, but for frames that still run."""
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
 
 
 class _QuietFilter(logging.Filter):

@@ -7,8 +7,8 @@ the form and the check can not disagree.
 from __future__ import annotations
 
 import ipaddress
-import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_smscancel.provider_info import ConnectionType, ExtraField
+
+
+MOST_DIGITS_SHOWN = 6
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 
 
 class SettingsError(ValueError):
@@ -68,8 +72,10 @@ def read_settings(
     known = {extra_field.name: extra_field for extra_field in kind.extra_fields}
     unknown = sorted(set(extra) - set(known))
     if unknown:
+        # What does not look like a name may be a part of a secret: a raw ? in the password of a URI begins the extra.
+        shown = [repr(key) if _NAME.fullmatch(str(key)) else "one that is no name" for key in unknown]
         raise SettingsError(
-            f"Connection of type {kind.name}: unknown key in extra: {', '.join(map(repr, unknown))}. "
+            f"Connection of type {kind.name}: unknown key in extra: {', '.join(shown)}. "
             f"Known keys: {', '.join(sorted(known))}."
         )
     values = {name: _read_extra(kind, known[name], extra.get(name)) for name in known}
@@ -99,18 +105,17 @@ def check_number(name: str, value: object, minimum: float, maximum: float, *, wh
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise SettingsError(f"{wanted}; {_shown(value)} is not.") from None
+        # Not repeated: what was pasted into the wrong field may be the secret.
+        raise SettingsError(f"{wanted}; what is there is not.") from None
     if not math.isfinite(number) or not minimum <= number <= maximum or (whole and number % 1):
         raise SettingsError(f"{wanted}; {_shown(value)} is not.")
     return number
 
 
-def _shown(value: object) -> str:
-    try:
-        text = json.dumps(value) if isinstance(value, str) else str(value)
-    except ValueError:  # more digits than Python writes
-        return "what is there"
-    return text if len(text) <= 20 else "what is there"
+def _shown(number: object) -> str:
+    # A longer one may be a phone number.
+    text = str(number).strip()
+    return text if len(text) <= MOST_DIGITS_SHOWN else "what is there"
 
 
 def _read_extra(kind: ConnectionType, extra_field: ExtraField, value: object) -> str | float:

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import threading
+import traceback
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -18,6 +19,7 @@ from airflow_provider_smscancel.transport.redaction import (
     quiet_request_logging,
     scrub,
     secret_forms,
+    without_locals,
 )
 
 SECRET = 'p/ä ss"+\\word?>'
@@ -119,3 +121,47 @@ def test_the_filter_is_installed_once():
     before = list(logger.filters)
     install_quiet_filter()
     assert logger.filters == before
+
+
+@without_locals
+def fails_with(secret: str, *, way: str) -> None:
+    """Raises, with a secret among its own and its callee's local variables."""
+
+    def inner(held: str) -> None:
+        copied = [held]
+        raise KeyError(len(copied))
+
+    if way == "plainly":
+        inner(secret)
+    try:
+        inner(secret)
+    except KeyError as error:
+        if way == "with a cause":
+            raise ValueError("another") from error
+        if way == "without its context":
+            raise ValueError("another") from None
+        raise ValueError("another")  # noqa: B904 - the context is what is looked at
+
+
+@pytest.mark.parametrize("way", ["plainly", "with a cause", "with a context", "without its context"])
+def test_an_exception_forgets_the_local_variables_that_it_went_through(way):
+    with pytest.raises((KeyError, ValueError)) as caught:
+        fails_with(SECRET, way=way)
+    found = caught.value
+    assert "fails_with" in "".join(traceback.format_exception(found))
+    while found is not None:
+        frames = [frame for frame, _ in traceback.walk_tb(found.__traceback__)]
+        values = [repr(value) for frame in frames[1:] for value in frame.f_locals.values()]
+        assert not any("word" in value for value in values)
+        found = found.__context__
+
+
+def test_a_function_whose_exceptions_forget_is_otherwise_the_same():
+    @without_locals
+    def double(number: int, *, times: int = 2) -> int:
+        """Multiply."""
+        return number * times
+
+    assert double(4, times=3) == 12
+    assert double.__name__ == "double"
+    assert double.__doc__ == "Multiply."
