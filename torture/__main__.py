@@ -30,6 +30,8 @@ PARTS: tuple[str, ...] = (
     "in_airflow",
     "soak",
     "storage",
+    "planted",
+    "planted_airflow",
 )
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")

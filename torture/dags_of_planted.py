@@ -53,7 +53,9 @@ with DAG("planted_operators", **ANY_TIME) as operators:
     for conn_id in ("planted_esendex", "wrong_esendex", "echo_esendex"):
         cancel(conn_id, "dry", dry_run=True)
     cancel("echo_rest", "cut_off", execution_timeout=timedelta(seconds=3), give_up_after=timedelta(minutes=1))
-    cancel("malformed", "plain")
+    cancel("malformed")
+    cancel("saved_in_the_form")
+    cancel("planted_rest", "queried", manifest=None, sql="SELECT 1", sql_conn_id="database")
 planted_operators = enable_lineage(operators)
 
 with DAG("planted_killed", **ANY_TIME):

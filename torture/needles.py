@@ -195,7 +195,7 @@ def _unpacked(data: bytes) -> bytes | None:
 
 def _tables(path: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Yield each table of a database, and its values. What was in a journal beside the file is read as well."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
         database.text_factory = bytes
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (name,) in names:

@@ -1,4 +1,7 @@
-"""Plants secrets, session ids, numbers and texts, goes every way with them at debug level, and searches all that was written."""
+"""Plants secrets, session ids, numbers and texts, goes every way with them at debug level, and searches all that was written.
+
+Here the ways that need no running Airflow; :mod:`torture.planted_airflow` has the others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from torture.needles import Hit, Search
-from torture.plan import Plan, Row, say
+from torture.plan import FULL, Plan, Row, say
 from torture.planted_values import NEEDLES, session_needle
 
 PROCESSES = 3
@@ -21,9 +24,10 @@ MODULE = "torture.planted_paths"
 
 
 def attack(plan: Plan) -> list[Row]:
-    """Go every way, and count the pairs of a place and a needle that were searched, and the hits."""
+    """Go the ways that need no running Airflow, in the full plan all of them, and search what was seen, logged and written."""
+    every = max(1, FULL.messages // plan.messages // 3)
     with tempfile.TemporaryDirectory(prefix="smscancel-planted-") as folder:
-        return [attack_paths(Path(folder) / "paths")]
+        return [attack_paths(Path(folder) / "paths", every=every)]
 
 
 def attack_paths(folder: Path, *, every: int = 1, processes: int = PROCESSES) -> Row:

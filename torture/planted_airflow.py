@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,16 +18,21 @@ from typing import Any
 from urllib.parse import quote
 
 from support.airflow_stack import AirflowStack
+from support.browsing import chromium, open_page
 from support.waiting import wait_for
 
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 from torture.echoing import EchoingGateway
 from torture.needles import Needle, Search
-from torture.plan import say
+from torture.plan import Plan, Row, say
+from torture.planted import tell
 from torture.planted_values import (
     API_ID,
+    CLICKATELL_NUMBER,
     CREDENTIALS,
+    DATABASE_PASSWORD,
     DEBUG_LINE,
+    ESENDEX_NUMBER,
     LICENCE_KEY,
     NEEDLES,
     PASSWORD,
@@ -86,6 +92,13 @@ def connections(sandbox: str, echo: str, silent: str, closed: str) -> dict[str, 
         "echo_rest": {**rest, "host": echo},
         "echo_http": {**http, "host": echo},
         "echo_esendex": {**esendex, "host": echo},
+        "database": {
+            "conn_type": "postgres",
+            "host": "127.0.0.1",
+            "port": int(closed.rpartition(":")[2]),
+            "login": USER,
+            "password": DATABASE_PASSWORD,
+        },
         "malformed": {**rest, "host": f"https://{USER}:{TOKEN}@gateway.invalid"},
     }
     return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()}
@@ -174,7 +187,7 @@ class PlantedAirflow:
     def _manifest(self, gateway: str) -> Path:
         """Write a list of messages, and among them a number, as somebody might who took the wrong column."""
         tomorrow = datetime.now(UTC) + timedelta(days=1)
-        number = NEEDLES[7 if gateway == "clickatell" else 8].text
+        number = CLICKATELL_NUMBER if gateway == "clickatell" else ESENDEX_NUMBER
         ids = [
             self.sandbox.state.add(gateway, number, scheduled_at=tomorrow.timestamp()).id
             for _ in range(MESSAGES)
@@ -255,10 +268,10 @@ class PlantedAirflow:
 
     # -- what is searched -----------------------------------------------------------------------------------------
 
-    def look_at_pages(self, runs: list[tuple[str, str]], browser: str | None) -> None:
+    def look_at_pages(self, runs: list[tuple[str, str]], browser: str) -> None:
         """Read what Airflow shows of the runs: the JSON that its pages are made of, and some pages themselves.
 
-        :param browser: the program, or ``None`` to leave the pages out.
+        :param browser: the program.
         """
         for dag_id, run_id in runs:
             run = f"/dags/{dag_id}/dagRuns/{run_id}"
@@ -275,8 +288,7 @@ class PlantedAirflow:
                 self._seen("GET", f"{where}/links")
         for path in ("/eventLogs?limit=1000", "/assets/events?limit=100", "/importErrors", "/connections"):
             self._seen("GET", path)
-        if browser is not None:
-            self._open_pages(runs, browser)
+        self._open_pages(runs, browser)
 
     def _seen(self, method: str, path: str, body: Any = None) -> Any:
         found = self.airflow.call(method, path, body)
@@ -284,8 +296,6 @@ class PlantedAirflow:
         return found
 
     def _open_pages(self, runs: list[tuple[str, str]], program: str) -> None:
-        from support.browsing import chromium, open_page
-
         dag_id, run_id = runs[0]
         task = f"/dags/{dag_id}/runs/{quote(run_id)}/tasks/plain_echo_http"
         tabs = ("", "/xcom", "/details", "/events", "/rendered_templates")
@@ -357,15 +367,37 @@ def statsd() -> Iterator[Packets]:
             thread.join(5)
 
 
-def attack_airflow(folder: Path, browser: str | None) -> Search:
+def attack(plan: Plan) -> list[Row]:
     """Run everything, and search everything.
 
-    :raises RuntimeError: what had to be found was not: the search itself is broken.
+    :raises RuntimeError: what had to be found was not, or there is no browser: the search itself is broken.
     """
-    planted = PlantedAirflow(folder)
-    with planted:
-        runs = planted.run_everything()
+    browser = shutil.which("chromium")
+    if browser is None:
+        raise RuntimeError("the program chromium is missing: nobody looked at the pages")
+    with tempfile.TemporaryDirectory(prefix="smscancel-planted-") as folder:
+        search = search_airflow(Path(folder) / "stack", browser)
+    return [
+        tell(
+            "run operator, notifier, hooks and examples with what is planted in a real Airflow at debug level; search what it "
+            f"wrote and shows, {search.bytes // 2**20} MiB",
+            search.places,
+            search.tried,
+            [str(hit) for hit in search.hits],
+        )
+    ]
+
+
+def search_airflow(folder: Path, browser: str) -> Search:
+    """Run everything, and search everything.
+
+    :param folder: what is written goes here.
+    :param browser: the program that the pages are looked at with.
+    :raises RuntimeError: what had to be found was not: the search looked at the wrong places.
+    """
+    with PlantedAirflow(folder) as planted:
         planted.use_connections()
+        runs = planted.run_everything()
         planted.use_commands()
         planted.look_at_pages(runs, browser)
         planted.airflow.stop()

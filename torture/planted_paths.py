@@ -272,6 +272,8 @@ class _Paths:
             ["check", "--conn-id", CONN_ID],
             ["status", *common, "--output", "json", "--verbose"],
             ["cancel", *common, "--yes", "--verbose", "--report", str(report)],
+            ["cancel", *common, "--dry-run"],
+            ["cancel-all", "--conn-id", CONN_ID],
         ):
             self._witness.call(partial(interrupted, partial(command_line, arguments)))
 

@@ -17,6 +17,7 @@ WRONG_TOKEN = "w\"+/%'\\<Jd5hBn62VgQs>&=?"  # noqa: S105 - opens nothing
 WRONG_PASSWORD = "ö\"+/%'\\<Fx8cYt37GbMk>&=? é"  # noqa: S105 - opens nothing
 WRONG_KEY = "b84d06e2-91f7-4a3e-8c5d-e6027fb9d413"
 PROXY_PASSWORD = "Pz6nCs94DhLv+/%<"  # noqa: S105 - opens nothing
+DATABASE_PASSWORD = "d\"+/%'\\<Gx7mVc42WnTr>&=?"  # noqa: S105 - opens nothing
 CLICKATELL_NUMBER = "27836194072"
 ESENDEX_NUMBER = "17575503916"
 TEXT = "Ihr Kennwort \"+/%'\\<Hb82LnzKd7ut> gilt für 5 & mehr"
@@ -45,6 +46,7 @@ NEEDLES = (
     Needle("a wrong API password", WRONG_PASSWORD),
     _guid("a wrong licence key", WRONG_KEY),
     Needle("the proxy's password", PROXY_PASSWORD),
+    Needle("the database's password", DATABASE_PASSWORD),
     _number("a phone number at Clickatell", CLICKATELL_NUMBER, "27"),
     _number("a phone number at Esendex", ESENDEX_NUMBER, "1"),
     Needle("the text of a message", TEXT),

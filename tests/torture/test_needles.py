@@ -104,13 +104,11 @@ def test_every_file_below_a_folder_is_searched_and_counted(tmp_path: Path) -> No
     (tmp_path / quote(SECRET, safe="")).write_text("nothing")
     search = Search([NEEDLE, Needle("another", "which is nowhere")])
     search.tree(tmp_path)
-    assert [str(hit) for hit in search.hits] == [
-        "the password (raw) in logs/one.log",
-        "the password (URL-quoted as a form) in logs/two.log.gz, unpacked",
-        f"the password (URL-quoted) in the name of {quote(SECRET, safe='')}",
-    ] or sorted(hit.place for hit in search.hits) == sorted(
-        ["logs/one.log", "logs/two.log.gz, unpacked", f"the name of {quote(SECRET, safe='')}"]
-    )
+    assert {hit.place for hit in search.hits} == {
+        "logs/one.log",
+        "logs/two.log.gz, unpacked",
+        f"the name of {quote(SECRET, safe='')}",
+    }
     assert search.places == 5 + 4  # names, and files
     assert search.tried == 2 * search.places
 
