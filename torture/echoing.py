@@ -196,7 +196,7 @@ class EchoingGateway:
                     self._serve()
 
             def _serve(self) -> None:
-                if self.rfile.peek(1).startswith(TLS_HELLO):
+                if self.connection.recv(1, socket.MSG_PEEK) == TLS_HELLO:
                     self.wfile.write(b"HTTP/1.1 400 This is no TLS\r\n\r\n")
                     return
                 head = b""

@@ -30,17 +30,13 @@ from torture.planted_values import (
     API_ID,
     CLICKATELL_NUMBER,
     CREDENTIALS,
-    DATABASE_PASSWORD,
     DEBUG_LINE,
     ESENDEX_NUMBER,
-    LICENCE_KEY,
     NEEDLES,
-    PASSWORD,
     TOKEN,
     USER,
-    WRONG_KEY,
-    WRONG_PASSWORD,
     WRONG_TOKEN,
+    connections,
     session_needle,
 )
 
@@ -67,41 +63,6 @@ MARKED = {
     "a line at debug level": ("logs/dag_id=",),
 }
 """Where each marker has to be found, or the search looked at the wrong places."""
-
-
-def _extra(fields: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {**fields, "extra": {**fields.get("extra", {}), **more}}
-
-
-def connections(sandbox: str, echo: str, silent: str, closed: str) -> dict[str, str]:
-    """Make the variables of all connections."""
-    rest = {"conn_type": "clickatell", "password": TOKEN}
-    http_extra = {"api": "http", "api_id": API_ID}
-    http = {"conn_type": "clickatell", "login": USER, "password": PASSWORD, "extra": http_extra}
-    esendex = {"conn_type": "esendex", "password": LICENCE_KEY}
-    described: dict[str, dict[str, Any]] = {
-        "planted_rest": {**rest, "host": sandbox},
-        "planted_http": {**http, "host": sandbox},
-        "planted_esendex": {**esendex, "host": sandbox},
-        "planted_soap": _extra({**esendex, "host": sandbox}, request_format="soap"),
-        "wrong_rest": {**rest, "host": sandbox, "password": WRONG_TOKEN},
-        "wrong_http": {**http, "host": sandbox, "password": WRONG_PASSWORD},
-        "wrong_esendex": {**esendex, "host": sandbox, "password": WRONG_KEY},
-        "closed_rest": {**rest, "host": closed},
-        "silent_http": _extra({**http, "host": silent}, timeout=0.3),
-        "echo_rest": {**rest, "host": echo},
-        "echo_http": {**http, "host": echo},
-        "echo_esendex": {**esendex, "host": echo},
-        "database": {
-            "conn_type": "postgres",
-            "host": "127.0.0.1",
-            "port": int(closed.rpartition(":")[2]),
-            "login": USER,
-            "password": DATABASE_PASSWORD,
-        },
-        "malformed": {**rest, "host": f"https://{USER}:{TOKEN}@gateway.invalid"},
-    }
-    return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(fields) for name, fields in described.items()}
 
 
 class PlantedAirflow:

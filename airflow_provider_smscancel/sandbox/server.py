@@ -158,7 +158,9 @@ class SandboxServer:
         if not ready.wait(START_WITHIN_S) or not server.started:
             server.should_exit = True
             listener.close()
-            self._thread.join(1)  # so that what it failed with is told here, and not in the midst of something else
+            self._thread.join(
+                1
+            )  # so that what it failed with is told here, and not in the midst of something else
             raise RuntimeError("the sandbox did not start")
         return self
 

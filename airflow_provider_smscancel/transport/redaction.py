@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import re
+import sys
 import traceback
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -79,21 +80,25 @@ def without_locals(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        handled = sys.exception()  # the caller's, which becomes the context of what is raised here
         try:
             return function(*args, **kwargs)
         except BaseException as error:
             del args, kwargs
-            forget_locals(error)
+            forget_locals(error, until=handled)
             raise
 
     return called
 
 
-def forget_locals(error: BaseException) -> None:
-    """Empty every frame of an exception's traceback, and of those that it came from, but for frames that still run."""
+def forget_locals(error: BaseException, *, until: BaseException | None = None) -> None:
+    """Empty the frames of an exception's traceback, and of those that it came from, but for frames that still run.
+
+    :param until: one that it came from and that is somebody else's: it is left as it is.
+    """
     found: BaseException | None = error
     seen: set[int] = set()
-    while found is not None and id(found) not in seen:
+    while found is not None and found is not until and id(found) not in seen:
         seen.add(id(found))
         traceback.clear_frames(found.__traceback__)
         found = found.__cause__ or found.__context__

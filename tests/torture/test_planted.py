@@ -66,7 +66,7 @@ def test_a_number_in_a_repr_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_local_variables_of_a_traceback_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "forget_locals", lambda error: None)
+    monkeypatch.setattr(redaction, "forget_locals", lambda error, until: None)
     hits = one_way(tmp_path, 0).hits
     assert ("the text of a message", "tracebacks with local variables") in {
         (hit.needle, hit.place.rpartition(": ")[2]) for hit in hits

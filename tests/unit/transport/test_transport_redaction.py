@@ -156,6 +156,24 @@ def test_an_exception_forgets_the_local_variables_that_it_went_through(way):
         found = found.__context__
 
 
+def test_what_the_caller_was_handling_keeps_its_local_variables():
+    def own() -> None:
+        mine = "of the caller"
+        raise LookupError(len(mine))
+
+    def handle() -> None:
+        try:
+            own()
+        except LookupError:
+            fails_with(SECRET, way="plainly")
+
+    with pytest.raises(KeyError) as caught:
+        handle()
+    context = caught.value.__context__
+    frames = [frame for frame, _ in traceback.walk_tb(context.__traceback__)]
+    assert frames[-1].f_locals == {"mine": "of the caller"}
+
+
 def test_a_function_whose_exceptions_forget_is_otherwise_the_same():
     @without_locals
     def double(number: int, *, times: int = 2) -> int:
