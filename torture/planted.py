@@ -14,12 +14,11 @@ from pathlib import Path
 
 from torture.needles import Hit, Search
 from torture.plan import FULL, Plan, Row, say
-from torture.planted_values import NEEDLES, session_needle
+from torture.planted_values import FOUND, NEEDLES, session_needle
 
 PROCESSES = 3
 """They wait more than they work."""
 WITHIN_S = 300.0
-FOUND = "found.json"
 MODULE = "torture.planted_paths"
 
 

@@ -36,6 +36,7 @@ from torture.planted_values import (
     API_ID,
     CLICKATELL_NUMBER,
     CREDENTIALS,
+    FOUND,
     LICENCE_KEY,
     NEEDLES,
     PASSWORD,
@@ -74,7 +75,6 @@ COMMANDS_EVERY = 3
 """Commands are tried with one scenario in so many: they wait."""
 COMMAND_S = 0.3
 """After how long Ctrl-C is pressed."""
-FOUND = "found.json"
 IDS = {"clickatell": "a" * 32, "esendex": "1627aea5-8e0a-4371-9022-9b504344e724"}
 
 

@@ -24,6 +24,8 @@ ESENDEX_NUMBER = "17575503916"
 TEXT = "Ihr Kennwort \"+/%'\\<Hb82LnzKd7ut> gilt für 5 & mehr"
 USER = "planted-user"
 API_ID = "planted-api"
+FOUND = "found.json"
+"""Where a process writes down what it has found."""
 DEBUG_LINE = "planted-debug-line-2vR8kQ"
 """Not secret: it has to be found, as a proof that lines at debug level are written and searched."""
 

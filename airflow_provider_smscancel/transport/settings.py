@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 MOST_DIGITS_SHOWN = 6
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_NAME = re.compile(r"[\w .-]{1,32}")
 
 
 class SettingsError(ValueError):
