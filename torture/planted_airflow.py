@@ -15,8 +15,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from playwright.sync_api import Error, Response
 from support.airflow_stack import AirflowStack
 from support.browsing import chromium, open_page
 from support.waiting import wait_for
@@ -170,11 +171,8 @@ class PlantedAirflow:
 
     def _kill(self, dag_id: str, run_id: str) -> None:
         task_id = "killed_planted_http"
-        wait_for(
-            lambda: self.airflow.task(dag_id, run_id, task_id)["state"] == "running",
-            "the task that is killed runs",
-            within_s=WITHIN_S,
-        )
+        report = self.folder / "report" / "killed-planted_http"
+        wait_for(lambda: any(report.glob("run-*")), "the task that is killed has begun", within_s=WITHIN_S)
         where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self.airflow.call("PATCH", where, {"new_state": "failed"})
 
@@ -261,13 +259,19 @@ class PlantedAirflow:
         task = f"/dags/{dag_id}/runs/{quote(run_id)}/tasks/plain_echo_http"
         tabs = ("", "/xcom", "/details", "/events", "/rendered_templates")
         with chromium(program) as browser, open_page(browser, self.airflow.url) as page:
+            answers: list[Response] = []
+            page.on("response", answers.append)
             for path in ("/connections", "/events", "/xcoms", "/assets", *(f"{task}{tab}" for tab in tabs)):
                 page.goto(path)
                 page.wait_for_load_state("networkidle")
-                if path.endswith("templates"):
-                    page.get_by_text(CAMPAIGN).first.wait_for()
-                text = page.content() + page.inner_text("body")
-                self.search.text(f"a page: {path.rpartition('/')[2]}", text)
+                name = f"a page: {path.rpartition('/')[2]}"
+                self.search.text(name, page.content() + page.inner_text("body"))
+                for answer in answers:
+                    # Not the programs of the pages, and not what was given up.
+                    if "/api/" in answer.url or "/ui/" in answer.url:
+                        with contextlib.suppress(Error):
+                            self.search.text(f"{name}, from {urlsplit(answer.url).path}", answer.text())
+                answers.clear()
             page.goto("/connections")
             row = page.get_by_role("row").filter(has_text="saved_in_the_form")
             row.get_by_role("button", name="Edit Connection").click()
