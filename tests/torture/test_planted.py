@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,20 +35,12 @@ def test_a_share_of_the_ways_leaves_nothing_behind(tmp_path: Path) -> None:
     assert row.tried > 500
 
 
-@pytest.fixture
-def usual_levels() -> Iterator[None]:
-    """What a broken package leaves behind in this process is none of the next test's business."""
-    yield
-    logging.captureWarnings(False)
-
-
 def test_a_way_that_is_not_broken_leaves_nothing_behind(tmp_path: Path) -> None:
     search = one_way(tmp_path, ESENDEX_IN_PEACE)
     assert search.hits == []
     assert search.places > 4
 
 
-@pytest.mark.usefixtures("usual_levels")
 def test_a_key_in_a_url_that_a_library_logs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction._QuietFilter, "filter", lambda *_: True)
     hits = one_way(tmp_path, ESENDEX_IN_PEACE).hits
