@@ -24,7 +24,7 @@ MODULE = "torture.planted_paths"
 
 def attack(plan: Plan) -> list[Row]:
     """Go the ways that need no running Airflow, in the full plan all of them, and search what was seen, logged and written."""
-    every = max(1, FULL.messages // plan.messages // 3)
+    every = max(1, FULL.messages // plan.messages // 2)
     with tempfile.TemporaryDirectory(prefix="smscancel-planted-") as folder:
         return [attack_paths(Path(folder) / "paths", every=every)]
 

@@ -260,7 +260,8 @@ class PlantedAirflow:
         tabs = ("", "/xcom", "/details", "/events", "/rendered_templates")
         with chromium(program) as browser, open_page(browser, self.airflow.url) as page:
             answers: list[Response] = []
-            page.on("response", answers.append)
+            # Not the method itself: playwright refuses a built-in.
+            page.on("response", lambda answer: answers.append(answer))
             for path in ("/connections", "/events", "/xcoms", "/assets", *(f"{task}{tab}" for tab in tabs)):
                 page.goto(path)
                 page.wait_for_load_state("networkidle")
