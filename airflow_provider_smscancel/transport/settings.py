@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 MOST_DIGITS_SHOWN = 6
 _NAME = re.compile(r"[\w .-]{1,32}")
+# Strict, and before anything else looks at it: where a host begins and ends, two parsers may disagree.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_AUTHORITY = re.compile(rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|(?:{_LABEL}\.){{0,60}}{_LABEL}\.?)(?::[0-9]{{1,5}})?")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:-]*){0,20}")
+_DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 
 
 class SettingsError(ValueError):
@@ -148,6 +153,8 @@ def _base_url(kind: ConnectionType, host: str | None, port: int | None, schema: 
     if "://" in host:
         return _with_port(kind, _split(kind, host), None)
     scheme = (schema or "").strip().lower() or "https"
+    if scheme not in ("https", "http"):
+        raise SettingsError(f"Connection of type {kind.name}: schema must be https, or http for loopback.")
     # A bare IPv6 address has several colons and needs brackets in a URL.
     address = f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
     return _with_port(kind, _split(kind, f"{scheme}://{address}"), port)
@@ -168,18 +175,28 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
         raise SettingsError(
             f"{name} must not hold a user name or password: use the login and password fields."
         )
-    if not parts.hostname or any(c.isspace() or c in "\\%" or not c.isprintable() for c in url):
-        raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}")
-    if not url.isascii():
+    if not url.isascii() and url.isprintable():
         raise SettingsError(f"{name} must be plain ASCII: write an internationalised name in its xn-- form.")
     if parts.query or parts.fragment:
         raise SettingsError(f"{name} must not hold a query or a fragment: only scheme, host, port and path.")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if not (_is_plain(parts) and url.isprintable()) or parts.port == 0:
+        raise SettingsError(f"{name} is not a URL that can be read; an example: {kind.default_base_url}")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise SettingsError(
             f"{name}: plain http would send the credentials readable over the network. Use https:// "
             "(http is allowed only to this machine's own loopback address)."
         )
     return parts
+
+
+def _is_plain(parts: SplitResult) -> bool:
+    return (
+        len(parts.netloc) <= 260
+        and _AUTHORITY.fullmatch(parts.netloc) is not None
+        and len(parts.path) <= 200
+        and _PATH.fullmatch(parts.path) is not None
+        and _DOTS.search(parts.path) is None
+    )
 
 
 def _with_port(kind: ConnectionType, parts: SplitResult, port: int | None) -> str:
@@ -195,7 +212,7 @@ def _with_port(kind: ConnectionType, parts: SplitResult, port: int | None) -> st
 
 def is_loopback(host: str) -> bool:
     """Tell whether a host name means this machine only: ``localhost``, 127.0.0.0/8 or ::1."""
-    if host.rstrip(".").lower() == "localhost":
+    if host.removesuffix(".").lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -296,3 +296,27 @@ def test_esendex_needs_no_licence_key_to_cancel_and_to_ask(world: World) -> None
     assert not works
     assert "licence key" in said.lower()
     assert "SendMessage" not in world.calls()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://[::1].evil.invalid",
+        "https://[::1]evil.invalid",
+        "https:/gateway.invalid",
+        "https://gateway.invalid:0",
+        "https://gateway.invalid\x7f",
+        "https://gateway.invalid/<script>",
+        "https://gateway.invalid/../x",
+        "https://gateway.invalid,other.invalid",
+        "https://gateway..invalid",
+        "http://localhost..",
+    ],
+)
+def test_what_two_parsers_might_read_as_two_hosts_is_refused(world: World, host: str) -> None:
+    assert "is not a URL that can be read" in refusal_of(rest(world, host=host))
+
+
+@pytest.mark.parametrize("schema", ["https://evil.invalid/", "http://127.0.0.1/", "javascript"])
+def test_a_schema_can_not_lead_past_the_host(world: World, schema: str) -> None:
+    assert "schema must be https" in refusal_of(rest(world, host="gateway.invalid", schema=schema))
