@@ -307,7 +307,7 @@ class Engine:
             self._doubt_account(error.verdict)
         except TransportFailure as failure:
             log.debug("No session: %s", failure)
-            self._note_failure()
+            self._note_failure(str(failure))
             if not self._health.down:
                 await asyncio.sleep(FIRST_PROBE_AFTER_S)
 
@@ -398,7 +398,7 @@ class Engine:
                 return
         if not is_an_answer(verdict):
             step = self._case(job.index).after_answer(job.verb, verdict, self._loop.time())
-            self._note_failure(job.index if may_be_about_one_message(verdict) else None)
+            self._note_failure(verdict.detail, job.index if may_be_about_one_message(verdict) else None)
             self._follow(job, step, failed=True)
         else:
             if finding is not Finding.BUSY:
@@ -407,7 +407,7 @@ class Engine:
 
     def _on_failure(self, job: Job, failure: TransportFailure) -> None:
         step = self._case(job.index).after_failure(job.verb, failure)
-        self._note_failure()
+        self._note_failure(str(failure))
         self._follow(job, step, failed=True)
 
     def _on_session(self, job: Job, verdict: Verdict, session: str | None) -> Verdict | None:
@@ -486,12 +486,13 @@ class Engine:
             log.info("%s answers again: going on.", self._gateway.label)
             self._release("down")
 
-    def _note_failure(self, stumbled_over: int | None = None) -> None:
+    def _note_failure(self, why: str, stumbled_over: int | None = None) -> None:
         if self._health.bad(self._loop.time(), self._open, stumbled_over):
             log.warning(
-                "%s does not answer: paused. One request every %g s will try whether it is back.",
+                "%s does not answer: paused. One request every %g s will try whether it is back. The last one: %s",
                 self._gateway.label,
                 PROBE_EVERY_S,
+                why,
             )
             self._hold("down")
             # One that still sleeps since the last outage goes on: two would send twice as often.

@@ -179,15 +179,18 @@ class AsyncTransport:
     def _tls_context(self) -> ssl.SSLContext:
         path = self._endpoint.ca_bundle()
         try:
-            if Path(path).is_dir():
-                return ssl.create_default_context(capath=path)
-            return ssl.create_default_context(cafile=path)
+            file, folder = (None, path) if Path(path).is_dir() else (path, None)
+            context = ssl.create_default_context(cafile=file, capath=folder)
         except (OSError, ssl.SSLError) as error:
             found = failure(
                 FailureKind.TLS,
                 self._endpoint.origin,
                 f"the CA bundle cannot be read: {short_reason(error)}",
             )
+        else:
+            # As in urllib3: a name that is only in the subject of a certificate counts in no browser either.
+            context.hostname_checks_common_name = False
+            return context
         raise found
 
     def _failure(self, error: Exception) -> TransportFailure:

@@ -63,6 +63,20 @@ _TEXTS = {
 }
 
 
+_OLD_TLS = "the server knows no TLS newer than 1.1"
+_TLS_WORDS = {
+    "WRONG_VERSION_NUMBER": "what answers there does not speak TLS",
+    "HTTP_REQUEST": "what answers there does not speak TLS",
+    "TLSV1_ALERT_PROTOCOL_VERSION": _OLD_TLS,
+    "UNSUPPORTED_PROTOCOL": _OLD_TLS,
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate, and there is none to give",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused: no cipher in common, or it wants a client certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "it was cut",
+    "SSLEOFError": "it was cut",
+}
+"""What OpenSSL calls by names that tell a person nothing."""
+
+
 class TransportFailure(Exception):
     """No usable answer came. Whether a repeat is worth it, and safe, is asked of :mod:`.policy`.
 
@@ -131,7 +145,8 @@ def short_reason(error: BaseException) -> str:
     for cause in found:
         # aiohttp's certificate errors inherit from ssl's, without its fields.
         if isinstance(cause, ssl.SSLError) and type(cause).__module__ == "ssl":
-            return str(getattr(cause, "verify_message", "") or cause.reason or type(cause).__name__)
+            reason = cause.reason or type(cause).__name__
+            return str(getattr(cause, "verify_message", "") or _TLS_WORDS.get(reason, reason))
     for cause in found:
         if isinstance(cause, socket.gaierror):
             return str(cause.strerror)

@@ -7,12 +7,14 @@ import gzip
 import pickle
 import signal
 import socket
+import ssl
 import threading
 import tracemalloc
 import zlib
 
 import pytest
 from conftest import Client, RawServer, answering, get, http_answer, reset
+from support.tls import Authority
 
 from airflow_provider_smscancel.gateways.base import Request
 from airflow_provider_smscancel.transport.body import plain_body
@@ -472,3 +474,28 @@ def test_what_follows_a_packed_body_is_not_left_out_unseen(rest):
         plain_body(packed + rest, "gzip", "https://gateway.invalid")
     assert caught.value.kind is FailureKind.BROKEN
     assert not caught.value.never_left
+
+
+# --- certificates of every kind ---
+
+
+def test_a_name_that_is_only_in_the_subject_of_a_certificate_counts_for_neither_transport(
+    client, serve, tmp_path, monkeypatch
+):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    server = serve(answering(http_answer()), tls=authority.server((), subject="localhost"))
+    found = client.failure(f"https://localhost:{server.port}")
+    check(found, FailureKind.TLS)
+    assert server.requests == []
+
+
+def test_what_is_wrong_with_tls_is_told_in_words(client, serve, tmp_path, monkeypatch):
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    old = serve(answering(http_answer()), tls=authority.old_server())
+    assert "the server knows no TLS newer than 1.1" in str(client.failure(f"https://localhost:{old.port}"))
+    plain = serve(answer_anything)
+    assert "what answers there does not speak TLS" in str(client.failure(f"https://localhost:{plain.port}"))
+    asking = serve(answering(http_answer()), tls=authority.asking_server(ssl.TLSVersion.TLSv1_2))
+    assert "it wants a client certificate" in str(client.failure(f"https://localhost:{asking.port}"))
