@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import re
+import stat
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from airflow_provider_smscancel.campaigns.folders import why
 from airflow_provider_smscancel.campaigns.sources import SourceError, SourceUnavailable
+from airflow_provider_smscancel.campaigns.visible import visible
 
 PIECE_BYTES = 256 * 1024
 LONGEST_LINE = 1024 * 1024
 """In bytes. A longer line is never held in memory as a whole."""
+BOMB_BYTES = 16 * 1024 * 1024
+BOMB_RATIO = 500
+"""Beyond so many bytes, what unpacks to so many times its size is no list: a thousand to one is the most that gzip can do."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -53,7 +59,7 @@ def shown_path(path: object) -> str:
     text = str(path)
     if "://" in text:
         text = _USERINFO.sub("", text).partition("?")[0]
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return visible(text)
 
 
 def may_pass(error: Exception) -> bool:
@@ -64,9 +70,14 @@ def may_pass(error: Exception) -> bool:
 def open_manifest(path: ManifestPath) -> IO[bytes]:
     """Open a manifest's file.
 
-    :raises SourceError: when it can't be opened, and trying again would not help.
+    :raises SourceError: when it can't be opened, and trying again would not help; when it is a device or a pipe.
     :raises SourceUnavailable: when trying again may help.
     """
+    if _never_ends(path):
+        raise SourceError(
+            f"manifest {shown_path(path)}: is no file but a device, a pipe or a socket, which may never end: write the list into "
+            "a file"
+        )
     try:
         return path.open("rb")
     except Exception as error:  # stores raise what they like
@@ -74,6 +85,16 @@ def open_manifest(path: ManifestPath) -> IO[bytes]:
     # Outside of the handler, so that the store's own error is not attached: it may hold a signed URL.
     text = f"manifest {shown_path(path)}: can't be opened ({said}). Check that it is there and may be read"
     raise SourceUnavailable(text) if passing else SourceError(text)
+
+
+def _never_ends(path: ManifestPath) -> bool:
+    if getattr(path, "protocol", "") not in ("", "file", "local"):
+        return False
+    try:
+        kind = Path(str(getattr(path, "path", path))).stat().st_mode
+    except (OSError, ValueError):
+        return False  # opening it says what is wrong
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def unreadable(shown: str, said: str | None, *, passing: bool) -> SourceError | SourceUnavailable:
@@ -151,7 +172,9 @@ class Lines:
         """Unpack gzip. The standard module discards what it has already unpacked when it meets a fault; this doesn't."""
         member = _Member()
         begun = False
+        packed = unpacked = 0
         for piece in pieces:
+            packed += len(piece)
             if not begun and not _GZIP_MAGIC.startswith(piece[:2]):
                 raise SourceError(
                     f"manifest {self.shown}: is no gzip file, though its name says so: rename it"
@@ -164,7 +187,11 @@ class Lines:
                     data = data.lstrip(b"\0")
                     member = _Member() if data else member
                     continue
-                yield from member.unpack(data)
+                for part in member.unpack(data):
+                    unpacked += len(part)
+                    if unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * packed:
+                        raise self._bomb()
+                    yield part
                 if member.damaged:
                     self.broken = "its gzip data is damaged"
                     return
@@ -175,6 +202,12 @@ class Lines:
             )
         if not member.ended and self.broken is None:
             self.broken = "its gzip data is cut off"
+
+    def _bomb(self) -> SourceError:
+        return SourceError(
+            f"manifest {self.shown}: unpacks to more than {BOMB_RATIO} times its size (seen after line {self.number}), as no list "
+            "of messages does: look at who wrote it"
+        )
 
     def _checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Refuse by its first bytes what is no text in UTF-8, and drop a byte-order mark."""

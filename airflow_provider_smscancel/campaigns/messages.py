@@ -17,6 +17,11 @@ from airflow_provider_smscancel.campaigns.id_list import IdList
 from airflow_provider_smscancel.gateways.base import IdType
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
+MOST_REJECTED = 2_000_000
+"""How many rows may name no message. Each is kept, to be told of: without an end, a small packed file could fill the memory."""
+MOST_DUPLICATES = 10_000_000
+"""How many rows may name a message once more. Without an end, a small packed file could keep a worker busy for days."""
+
 UNDATED = -math.inf
 """The due time of a message without a date. It sorts before every date: what may leave at any moment is first."""
 
@@ -36,6 +41,10 @@ class MessageRef:
 
     message_id: str
     scheduled_at: datetime | None = None
+
+
+class NoList(ValueError):
+    """What was given is no list of messages, by its sheer size. Nothing must be sent: look at where it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ class Campaign:
         :param message_id: should be a string, or a UUID.
         :param scheduled_at: a timezone-aware datetime, an ISO 8601 text with a zone, or nothing.
         :param position: where the row stands, for a person.
+        :raises NoList: more than :data:`MOST_DUPLICATES` name a message once more.
         """
         if isinstance(message_id, UUID):  # as PostgreSQL's own type for Esendex's ids is read
             message_id = str(message_id)
@@ -123,6 +133,11 @@ class Campaign:
             self.due.append(due)
         else:
             self.duplicates += 1
+            if self.duplicates > MOST_DUPLICATES:
+                raise NoList(
+                    f"More than {MOST_DUPLICATES:,} rows name a message that an earlier row has named, up to {position}: "
+                    "that is no list of messages."
+                )
             self.due[index] = _earlier(self.due[index], due)
 
     def add_dated(self, message_id: str, due: float) -> None:
@@ -134,7 +149,16 @@ class Campaign:
         self.due.append(due)
 
     def reject(self, position: str, reason: str) -> None:
-        """Take up a row that names no message."""
+        """Take up a row that names no message.
+
+        :raises NoList: there are more than :data:`MOST_REJECTED`.
+        """
+        if len(self.rejected) >= MOST_REJECTED:
+            first = self.rejected[0]
+            raise NoList(
+                f"More than {MOST_REJECTED:,} rows name no message ({first.position}: {first.reason}), up to {position}: that is "
+                "no list of messages."
+            )
         self.rejected.append(RejectedRow(position, reason))
 
     def _note_shape(self, message_id: str) -> None:

@@ -51,6 +51,8 @@ def read_sql(
             if not result.returns_rows:
                 raise SourceError("sql returned no rows to read: it must be one SELECT.")
             columns = [str(name).lower() for name in result.keys()]  # noqa: SIM118 - not a mapping
+            if not columns:  # PostgreSQL knows such a SELECT
+                raise SourceError("sql returned rows without a column: it must select message_id.")
             _add_rows(campaign, columns, result)
     finally:
         engine.dispose()

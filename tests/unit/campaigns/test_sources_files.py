@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_smscancel.campaigns import manifest_lines
+from airflow_provider_smscancel.campaigns import manifest_lines, messages
 from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import Campaign
@@ -444,3 +445,38 @@ def test_an_object_that_names_two_messages_is_rejected_and_neither_is_lost_unsee
 def test_what_another_column_names_twice_does_not_matter(read_bytes):
     line = f'{{"message_id": "{"a" * 32}", "x": {{"message_id": 1, "message_id": 2}}, "y": 1, "y": 2}}'
     assert read_bytes(line.encode()).ids == ["a" * 32]
+
+
+# -- what never ends --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.csv.gz", "m.parquet"])
+def test_a_pipe_or_a_device_is_no_manifest_and_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceError, match="is no file but a device, a pipe or a socket"):
+        read(tmp_path / name)
+    (tmp_path / f"link-{name}").symlink_to("/dev/zero")
+    with pytest.raises(SourceError, match="is no file but a device, a pipe or a socket"):
+        read(tmp_path / f"link-{name}")
+
+
+def test_a_packed_file_that_unpacks_a_thousandfold_is_refused(tmp_path):
+    path = tmp_path / "m.csv.gz"
+    path.write_bytes(gzip.compress(b"message_id\n" + bytes(20 << 20)))
+    with pytest.raises(SourceError, match="unpacks to more than 500 times its size"):
+        read(path)
+
+
+def test_rows_that_name_nothing_do_not_fill_the_memory(read_bytes, monkeypatch):
+    monkeypatch.setattr(messages, "MOST_REJECTED", 3)
+    with pytest.raises(ValueError, match=r"More than 3 rows name no message \(line 2: .*\), up to line 5"):
+        read_bytes(b"message_id\n" + b"!\n" * 9, "m.csv")
+    assert len(read_bytes(b"message_id\n" + b"!\n" * 3, "m.csv").rejected) == 3
+
+
+def test_rows_that_repeat_one_message_have_an_end(read_bytes, monkeypatch):
+    monkeypatch.setattr(messages, "MOST_DUPLICATES", 3)
+    with pytest.raises(
+        ValueError, match="More than 3 rows name a message that an earlier row has named, up to line 6"
+    ):
+        read_bytes(b"message_id\n" + b"a\n" * 9, "m.csv")

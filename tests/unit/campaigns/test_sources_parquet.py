@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_smscancel.campaigns import parquet
 from airflow_provider_smscancel.campaigns.manifests import read_manifest
 from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
 from airflow_provider_smscancel.campaigns.sources import SourceError
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
 
 ONE, TWO = "a" * 32, "b" * 32
+IDS = [f"{number:032x}" for number in range(5)]
 WHEN = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -164,3 +166,57 @@ def test_damaged_statistics_of_a_column_do_not_end_the_process(tmp_path: Path) -
     path.write_bytes(STATISTICS_OF_ANOTHER_SIZE)
     done = subprocess.run([sys.executable, "-c", READ, path], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_date_beyond_any_calendar_costs_its_message_nothing_but_the_date(tmp_path: Path) -> None:
+    far = pa.table(
+        {"message_id": IDS, "scheduled_at": pa.array([2**50, *range(len(IDS) - 1)], pa.timestamp("s", "UTC"))}
+    )
+    pq.write_table(far, tmp_path / "m.parquet")
+    campaign = read(tmp_path / "m.parquet")
+    assert list(campaign.ids) == IDS
+    assert list(campaign.due) == [UNDATED, *range(len(IDS) - 1)]
+
+
+def test_a_time_zone_that_nobody_knows_costs_the_dates_only(tmp_path: Path) -> None:
+    dates = pa.array(range(len(IDS)), pa.timestamp("us", "Nowhere/Atall"))
+    pq.write_table(pa.table({"message_id": IDS, "scheduled_at": dates}), tmp_path / "m.parquet")
+    assert list(read(tmp_path / "m.parquet").ids) == IDS
+
+
+def test_bytes_that_are_no_text_cost_their_row_only(tmp_path: Path) -> None:
+    raw = [pa.py_buffer(b"\0\0\0\0\x02\0\0\0\x05\0\0\0"), pa.py_buffer(b"\xff\xfeabc")]
+    ids = pa.Array.from_buffers(pa.string(), 2, [None, *raw])
+    pq.write_table(pa.table({"message_id": ids}), tmp_path / "m.parquet")
+    campaign = read(tmp_path / "m.parquet")
+    assert list(campaign.ids) == ["abc"]
+    assert [row.position for row in campaign.rejected] == ["row 1"]
+
+
+def test_the_same_column_twice_and_columns_of_lists_are_clear_errors(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    ids = pa.array(IDS)
+    pq.write_table(pa.table([ids, ids], names=["message_id", "message_id"]), path)
+    with pytest.raises(SourceError, match="the column message_id more than once"):
+        read(path)
+    pq.write_table(pa.table({"message_id": [IDS]}), path)
+    with pytest.raises(SourceError, match="holds lists or records"):
+        read(path)
+
+
+def test_a_long_word_that_every_row_points_at_is_not_spelled_out_for_each(tmp_path: Path) -> None:
+    rows = 20_000
+    word = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["a" * 1_000_000])
+    pq.write_table(pa.table({"message_id": word}), tmp_path / "m.parquet", compression="zstd")
+    before = pa.total_allocated_bytes()
+    campaign = read(tmp_path / "m.parquet")
+    assert len(campaign.rejected) == rows
+    assert pa.default_memory_pool().max_memory() - before < 100 << 20
+
+
+def test_a_column_that_unpacks_to_more_than_any_list_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "MOST_COLUMN_BYTES", 50)
+    with pytest.raises(SourceError, match="in its row group 1 a column unpacks to"):
+        read(written(tmp_path, message_id=IDS))
