@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from airflow_provider_smscancel.campaigns.visible import visible
+
 if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.job import Job
 
@@ -122,15 +124,15 @@ class Screen:
 
     def ask(self, question: str) -> None:
         """Write a question; what is typed follows on its last line."""
-        self._err.print(question, end=" ", markup=False, soft_wrap=True)
+        self._err.print(visible(question, keep="\n"), end=" ", markup=False, soft_wrap=True)
 
     def complain(self, text: str) -> None:
         """Write what is wrong."""
-        self._err.print(text, style="bold red", markup=False, soft_wrap=True)
+        self._err.print(visible(text), style="bold red", markup=False, soft_wrap=True)
 
     def tell(self, text: str) -> None:
         """Write what a person should know beside the result."""
-        self._err.print(text, markup=False, soft_wrap=True)
+        self._err.print(visible(text, keep="\n"), markup=False, soft_wrap=True)
 
     def result(self, found: Mapping[str, Any], *shown: Table | str) -> None:
         """Write the result.
@@ -142,7 +144,10 @@ class Screen:
             self._out.print(json.dumps(found), markup=False, soft_wrap=True)
             return
         for each in shown:
-            self._out.print(each, markup=False, soft_wrap=isinstance(each, str))
+            if isinstance(each, str):
+                self._out.print(visible(each), markup=False, soft_wrap=True)
+            else:
+                self._out.print(each, markup=False)
 
 
 def counts_table(counts: Mapping[str, int]) -> Table:
@@ -163,7 +168,7 @@ def rows_table(headings: Sequence[str], rows: Iterable[Sequence[str | None]]) ->
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(text or "") for text in row))
+        table.add_row(*(Text(visible(text or "")) for text in row))
     return table
 
 
@@ -188,7 +193,7 @@ class _Lines(logging.Handler):
         # A line that can't be written (the terminal is gone, say) must not hold up what it is about.
         with contextlib.suppress(Exception):
             style = _STYLES.get(record.levelno)
-            self._console.print(record.getMessage(), style=style, markup=False, soft_wrap=True)
+            self._console.print(visible(record.getMessage()), style=style, markup=False, soft_wrap=True)
 
 
 class _Tolerant(io.TextIOBase):

@@ -14,8 +14,12 @@ def hook_of(conn_id: str) -> SmsGatewayHook:
     """Make the hook of a connection's gateway.
 
     :param conn_id: the connection; its type picks the gateway.
-    :raises ValueError: when the connection is of another type.
+    :raises ValueError: when the connection is of another type, or what names it holds what can't be seen.
     """
+    if not conn_id.isprintable():  # Airflow's own error would write it down as it is
+        raise ValueError(
+            f"No connection is named {conn_id!r}: no id of one holds a character that can not be seen."
+        )
     conn_type = BaseHook.get_connection(conn_id).conn_type
     kind = CONNECTION_TYPES.get(conn_type or "")
     if kind is None:

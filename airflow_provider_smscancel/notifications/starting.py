@@ -12,8 +12,8 @@ from airflow_provider_smscancel.operators.campaign_source import (
     connected_hook,
     read_campaign,
 )
-from airflow_provider_smscancel.operators.parameters import read_duration, read_name, read_text
-from airflow_provider_smscancel.operators.report_folder import open_report
+from airflow_provider_smscancel.operators.parameters import read_duration, read_name
+from airflow_provider_smscancel.operators.report_folder import open_report, read_report_path
 from airflow_provider_smscancel.operators.report_owner import owner_in
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _make_job(
     if not campaign.total:
         raise ValueError("There is no message to cancel.")
     owner = owner_in(context)
-    report = read_text("report_path", notifier.report_path) or owner.default_folder()
+    report = read_report_path(notifier.report_path) or owner.default_folder()
     if report is None and campaign.total > MOST_WITHOUT_REPORT:
         raise ValueError(
             f"There are {campaign.total} messages, and no report to write down what becomes of them: a callback that may be killed "

@@ -41,9 +41,8 @@ from airflow_provider_smscancel.operators.parameters import (
     read_flag,
     read_name,
     read_outcomes,
-    read_text,
 )
-from airflow_provider_smscancel.operators.report_folder import open_report
+from airflow_provider_smscancel.operators.report_folder import open_report, read_report_path
 from airflow_provider_smscancel.operators.report_owner import owner_in
 from airflow_provider_smscancel.operators.state_store import state_store_of
 
@@ -278,7 +277,7 @@ class CancelMessageOperator(BaseOperator):
     ) -> Job:
         name = read_name(self.campaign)
         owner = owner_in(context)
-        report = read_text("report_path", self.report_path) or owner.default_folder()
+        report = read_report_path(self.report_path) or owner.default_folder()
         folder = None if report is None else open_report("report_path", report)
         deadline_s = None
         if self.execution_timeout is not None:

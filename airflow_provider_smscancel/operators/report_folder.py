@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import IO, Any, Self
 from urllib.parse import urlsplit
@@ -13,17 +14,42 @@ from airflow_provider_smscancel._airflow import AirflowNotFoundException, BaseHo
 from airflow_provider_smscancel.campaigns.folders import Folder, why
 from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
+from airflow_provider_smscancel.campaigns.visible import visible
+from airflow_provider_smscancel.operators.parameters import read_text
 
 log = logging.getLogger(__name__)
+
+
+def read_report_path(value: object) -> str | None:
+    """Read where a report is to be kept: a template may have put it together from what somebody else wrote.
+
+    :return: the path, or ``None`` when none is given.
+    :raises ValueError: it leads upwards, or holds a query; nothing was sent.
+    """
+    name, text = "report_path", read_text("report_path", value)
+    if text is None:
+        return None
+    if ".." in text.split("/"):
+        raise ValueError(
+            f"{name} holds a part that is '..', which leads out of the folder before it. Write the path without (a name that a "
+            "template puts in must not hold a slash)."
+        )
+    if "://" in text and "?" in text:
+        raise ValueError(
+            f"{name} holds a question mark: a folder has no query, and credentials do not belong into its URL."
+        )
+    return text
 
 
 def open_path(name: str, text: str) -> ObjectStoragePath:
     """Open an absolute path, or a URL that Airflow's object storage knows.
 
     :param name: the parameter, for an error.
-    :raises ValueError: a relative path, an unknown scheme, a connection or a library that is missing; nothing was sent.
+    :raises ValueError: a relative path, an unknown scheme, a connection or a library that is missing, a character that can't be
+        seen; nothing was sent.
     :raises SourceUnavailable: the store's credentials can not be had now; nothing was sent.
     """
+    _check_characters(name, text)
     try:
         url = urlsplit(text) if "://" in text else None
     except ValueError as error:  # of brackets that are not an address
@@ -91,6 +117,20 @@ class _NotOpened:
         raise StoreNotOpened
 
 
+def _check_characters(name: str, text: str) -> None:
+    """Refuse what makes a path lead elsewhere than it seems to, or breaks the lines that it is written into."""
+    # Of blanks that are no plain ones, which file names on a Mac have, neither is true.
+    hidden = next(
+        (each for each in text if not each.isprintable() and unicodedata.category(each) != "Zs"), None
+    )
+    if hidden is not None:
+        raise ValueError(
+            f"{name} holds a character that can not be seen ({visible(hidden)}), at place {text.index(hidden) + 1}: type it anew."
+        )
+    if "://" in text and "::" in text:
+        raise ValueError(f"{name} holds '::', which chains several stores to one: name one only.")
+
+
 def _check_connection(name: str, scheme: str, conn_id: str) -> None:
     # Amazon's provider takes whatever credentials the machine has when the connection is missing, or none at all.
     if not re.fullmatch(r"[\w#!().-]+", conn_id):
@@ -133,4 +173,5 @@ def default_report_path(*names: str) -> str | None:
 def _folder_name(part: str) -> str:
     # A run id may be chosen by whoever triggers the run: it must not lead out of the folder.
     name = re.sub(r"[^A-Za-z0-9_.~:+=@-]", "_", part)
+    name = name.replace("::", "__")  # which chains stores in a URL
     return name if name.strip(".") else "_" * len(name)

@@ -53,3 +53,19 @@ def test_texts_are_shown_as_they_are_and_ids_are_never_cut_off(capsys: pytest.Ca
     assert said.out.count(ODD) == 2
     assert "i" * 64 in said.out
     assert "\N{HORIZONTAL ELLIPSIS}" not in said.out
+
+
+def test_what_a_terminal_would_obey_is_shown_and_one_line_stays_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    odd = "x\n[INFO] forged \x1b[32m\u202egnp\u2028"
+    screen = Screen(as_json=False, verbose=False)
+    with screen.opened():
+        screen.log.warning("%s", odd)
+        screen.complain(odd)
+        screen.result({}, odd, rows_table(("id",), [(odd,)]))
+    said = capsys.readouterr()
+    lines = (said.out + said.err).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("[INFO]") for line in lines)
+    assert sum("forged \\x1b[32m\\u202egnp" in line for line in lines) == 4

@@ -13,6 +13,7 @@ from support.operating import FakeTask, Play, Seed, final_outcomes, read_report,
 
 from airflow_provider_smscancel.campaigns import cancel_job, journal
 from airflow_provider_smscancel.campaigns.journal import Journal, owner_of
+from airflow_provider_smscancel.operators.report_folder import default_report_path
 from airflow_provider_smscancel.sandbox import ESENDEX
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -333,3 +334,32 @@ def test_a_summary_that_could_not_be_written_fails_the_task(
     played = play(message_ids=seed(1), report_path=str(folder))
     played.failed_retryably()
     assert played.summary["report_error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/reports/../../etc", "'..'"),
+        ("s3://bucket/folder?token=secret-word", "question mark"),
+        ("/reports/x\n[INFO] forged", "can not be seen (\\n), at place 11"),
+        ("/reports/\u202egnp", "can not be seen"),
+        ("file:///reports/x::memory://y", "'::'"),
+    ],
+)
+def test_a_report_path_that_leads_elsewhere_than_it_seems_is_refused(
+    seed: Seed, play: Play, path: str, named: str
+) -> None:
+    said = play(message_ids=seed(1), report_path=path).refused_before_anything()
+    assert named in said
+    assert said.isprintable()
+    assert "secret-word" not in said
+
+
+def test_a_run_id_with_a_chain_of_stores_in_it_keeps_its_own_folder(report_folder: Path) -> None:
+    path = default_report_path("dag", "run::memory:", "task")
+    assert path == f"{report_folder}/dag/run__memory:/task"
+
+
+def test_a_connection_whose_id_breaks_a_line_is_refused_in_one_line(seed: Seed, play: Play) -> None:
+    said = play(message_ids=seed(1), sms_conn_id="x\n[INFO] forged").refused_before_anything()
+    assert said.isprintable()
