@@ -32,6 +32,7 @@ PARTS: tuple[str, ...] = (
     "storage",
     "planted",
     "planted_airflow",
+    "hostile",
 )
 """Modules of this folder, each with a function ``attack``, in the order in which they run."""
 HEADINGS = ("what was done", "how often", "lost", "what was counted")
