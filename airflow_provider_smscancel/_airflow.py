@@ -16,8 +16,15 @@ from airflow.providers.common.compat.sdk import (
     ObjectStoragePath,
     XCom,
     conf,
-    mask_secret,
 )
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:
+    try:
+        from airflow.sdk.execution_time.secrets_masker import mask_secret
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import mask_secret
 
 try:
     from airflow.providers.common.compat.sdk import Stats

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 from xml.etree import ElementTree as ET
 
+from support.ground_truth import FORMATS
 from support.sandbox_process import SandboxProcess
 from support.tls import Witness, answer
 
@@ -31,7 +32,6 @@ from airflow_provider_smscancel.operators.report_folder import (
 )
 from airflow_provider_smscancel.sandbox import CLICKATELL_TOKEN
 from airflow_provider_smscancel.transport.endpoint import Endpoint
-from benchmarks.faults import FORMATS
 from torture.hostile_hosts import FORMATS as HOOKS
 from torture.hostile_hosts import hook_to, plain_environment, said_by, ways
 from torture.hostile_manifests import Trap

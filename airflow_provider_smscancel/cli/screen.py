@@ -54,7 +54,8 @@ class Screen:
         on_output = [
             each
             for each in root.handlers
-            if isinstance(each, logging.StreamHandler) and each.stream is standard_output
+            # Those of Airflow 2 keep no stream: they look up what sys.stdout is at each line.
+            if isinstance(each, logging.StreamHandler) and vars(each).get("stream") is standard_output
         ]
         ours.setLevel(logging.INFO)
         ours.propagate = False

@@ -68,7 +68,7 @@ def address_of(folder: ObjectStoragePath) -> str | None:
         return _in_the_console_of_aws(folder)
     # gcsfs names the service by this property, which is another one when an emulator or a private endpoint is used.
     if folder.protocol in ("gs", "gcs") and folder.fs.base.startswith(GOOGLE_STORAGE):
-        return f"https://console.cloud.google.com/storage/browser/{quote(folder.bucket)}/{_quoted(folder)}"
+        return f"https://console.cloud.google.com/storage/browser/{_bucket(folder)}/{_quoted(folder)}"
     return None
 
 
@@ -79,7 +79,12 @@ def _in_the_console_of_aws(folder: ObjectStoragePath) -> str | None:
     if console is None or not f".{host}".endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return None
     region = quote(meta.region_name)
-    return f"https://{console}/s3/buckets/{quote(folder.bucket)}?region={region}&prefix={_quoted(folder)}/"
+    return f"https://{console}/s3/buckets/{_bucket(folder)}?region={region}&prefix={_quoted(folder)}/"
+
+
+def _bucket(folder: ObjectStoragePath) -> str:
+    # Airflow 2 leaves the id of the connection in it.
+    return quote(str(folder.bucket).rpartition("@")[2])
 
 
 def _quoted(folder: ObjectStoragePath) -> str:

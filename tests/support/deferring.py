@@ -9,13 +9,13 @@ import sys
 import time
 from typing import Any
 
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.serde import deserialize, serialize
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 from airflow_provider_smscancel.triggers.cancel_messages import CancelMessagesTrigger
 from support.operating import FakeTask, Row, requests_so_far
+from support.versions import deserialize, serialize
 
 USER_ACTION = "user-action"
 

@@ -6,12 +6,22 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from support.versions import before
+
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
+
+
+def is_mapped(task: Any) -> bool:
+    """Tell whether a task of a DAG is expanded when it runs."""
+    return hasattr(task, "partial_kwargs")
 
 
 def register(dag: DAG) -> None:
     """Let Airflow know a DAG that is in no file, and its assets, as its DAG processor would."""
+    if before("3"):
+        dag.sync_to_db()
+        return
     from airflow.models.asset import AssetActive, AssetModel
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -53,21 +63,20 @@ def run(dag: DAG, conf: dict[str, Any] | None = None) -> tuple[dict[str, Any], d
 
 def ran_as(dag: DAG, conf: dict[str, Any] | None = None) -> Ran:
     """Run a DAG once."""
-    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import select
 
     register(dag)
     dag_run = dag.test(run_conf=conf)
     with create_session() as session:
-        found = session.scalars(
-            select(XComModel).where(
-                XComModel.dag_id == dag.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == "summary"
-            )
-        )
         instances = dag_run.get_task_instances(session=session)
+        found = {
+            named(ti.task_id, ti.map_index): ti.xcom_pull(
+                task_ids=ti.task_id, map_indexes=ti.map_index, key="summary", session=session
+            )
+            for ti in instances
+        }
         return Ran(
-            summaries={named(row.task_id, row.map_index): as_dict(row.value) for row in found},
+            summaries={name: as_dict(value) for name, value in found.items() if value is not None},
             states={named(ti.task_id, ti.map_index): str(ti.state) for ti in instances},
             shown_as={
                 named(ti.task_id, ti.map_index): ti.rendered_map_index

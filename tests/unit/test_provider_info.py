@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.versions import since
 
 import airflow_provider_smscancel
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
@@ -52,13 +53,10 @@ def test_airflows_runtime_schema_accepts_the_description() -> None:
     jsonschema.Draft7Validator(airflows_schema("provider_info.schema.json")).validate(INFO)
 
 
+@since("3.2", "schema of conn-fields")
 def test_airflows_strict_schema_accepts_the_connection_forms() -> None:
     schema = airflows_schema("provider.yaml.schema.json")
     strict = schema["properties"]["connection-types"]
-    if "conn-fields" not in strict["items"]["properties"]:
-        pytest.skip(
-            "Airflow before 3.2 knows no conn-fields; delete when 3.2 is the oldest that is supported"
-        )
     jsonschema.Draft7Validator(strict).validate(INFO["connection-types"])
 
 

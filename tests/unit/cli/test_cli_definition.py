@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from airflow.cli import cli_parser
+from support.versions import since
 
 from airflow_provider_smscancel import get_provider_info
 from airflow_provider_smscancel.cli import commands
@@ -37,6 +38,7 @@ def test_every_command_is_there() -> None:
     assert get_provider_info()["cli"] == ["airflow_provider_smscancel.cli.definition.get_cli_commands"]
 
 
+@since("3.2", "commands of providers")
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_airflow_and_python_read_the_same(name: str) -> None:
     arguments = [name, *EVERYTHING[name].split()]

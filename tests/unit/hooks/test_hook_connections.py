@@ -260,7 +260,7 @@ def test_an_extra_that_is_no_json_object_is_told_without_its_text(
 ) -> None:
     # Airflow's own classes refuse some of these, older versions of it do not, and what is stored stays stored.
     connection = Connection(conn_id="c", conn_type="clickatell", password=TOKEN)
-    object.__setattr__(connection, "extra", extra)
+    monkeypatch.setattr(type(connection), "extra", extra)
     monkeypatch.setattr(ClickatellHook, "get_connection", lambda *_: connection)
     text = refusal_of(ClickatellHook())
     assert "extra" in text

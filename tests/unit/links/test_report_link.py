@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, ObjectStoragePath
-from airflow.sdk.io import attach
-from airflow.serialization.serialized_objects import DagSerialization
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath
 from fsspec.implementations.memory import MemoryFileSystem
 from support.deferring import deferral
 from support.operating import FakeTask, Play, Seed
+from support.versions import DagSerialization, attach
 
 from airflow_provider_smscancel import get_provider_info
 from airflow_provider_smscancel.links.report import ReportLink, address_of, push_report_link

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.execution_time.context import OutletEventAccessors
+from airflow.providers.common.compat.sdk import Asset, AssetAlias
 from support.deferring import through_the_triggerer
 from support.operating import FakeTask, Play, Played, Row, Seed
+from support.versions import OutletEventAccessors, before
 
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
@@ -23,6 +23,14 @@ ANY_CAMPAIGN = AssetAlias("any-campaign")
 @pytest.fixture
 def events() -> OutletEventAccessors:
     return OutletEventAccessors()
+
+
+def of_alias(events: OutletEventAccessors) -> list[Row]:
+    """What is said in the events that an alias was given, the extra of each."""
+    event = events[ANY_CAMPAIGN]
+    if before("3"):
+        return [each["extra"] for each in event.dataset_alias_events]
+    return [each.extra for each in event.asset_alias_events]
 
 
 def played_with(play: Play, events: Any, outlets: list[Any], **parameters: Any) -> Played:
@@ -55,7 +63,7 @@ def test_every_asset_that_an_alias_was_given_is_told_the_summary(
     events[ANY_CAMPAIGN].add(STOPPED, extra={"ticket": "OPS-1"})
     events[ANY_CAMPAIGN].add(CANCELLED)
     played = played_with(play, events, [ANY_CAMPAIGN], message_ids=seed(1))
-    assert [each.extra for each in events[ANY_CAMPAIGN].asset_alias_events] == [
+    assert of_alias(events) == [
         {"ticket": "OPS-1", **played.summary},
         played.summary,
     ]
@@ -67,7 +75,7 @@ def test_a_dry_run_empties_all_events(seed: Seed, play: Play, events: OutletEven
     played = played_with(play, events, [CANCELLED, ANY_CAMPAIGN], message_ids=seed(1), dry_run=True)
     assert played.error is None
     assert events[CANCELLED].extra == {}
-    assert [each.extra for each in events[ANY_CAMPAIGN].asset_alias_events] == [{}]
+    assert of_alias(events) == [{}]
 
 
 def test_an_outlet_that_is_no_asset_harms_nothing(

@@ -8,18 +8,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from support.in_airflow import run
 from support.operating import Seed, final_outcomes, states
+from support.versions import DagSerialization, before, since
 
 from airflow_provider_smscancel.campaigns.journal import owner_of
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Airflow warns about itself
 
@@ -38,7 +36,7 @@ def database() -> None:
 def test_text_fields_are_rendered_and_their_texts_are_understood(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed
 ) -> None:
-    from airflow.sdk import DAG, Asset, task
+    from airflow.providers.common.compat.sdk import DAG, Asset, task
 
     def prepare(context: Any) -> None:
         context["outlet_events"][asset].extra["stopped"] = "all of them"
@@ -106,10 +104,13 @@ def test_text_fields_are_rendered_and_their_texts_are_understood(
 
 def events_of(dag_id: str) -> list[dict[str, Any]]:
     """Read what a DAG's tasks said about their outlets."""
-    from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
+    if before("3"):
+        from airflow.models.dataset import DatasetEvent as AssetEvent
+    else:
+        from airflow.models.asset import AssetEvent
     with create_session() as session:
         return list(session.scalars(select(AssetEvent.extra).where(AssetEvent.source_dag_id == dag_id)))
 
@@ -117,7 +118,7 @@ def events_of(dag_id: str) -> list[dict[str, Any]]:
 def test_native_rendering_hands_over_lists_flags_and_numbers(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed
 ) -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     ids, surveyed = seed(3), seed(2)
     with DAG(
@@ -165,7 +166,7 @@ def test_native_rendering_hands_over_lists_flags_and_numbers(
 def test_mapped_tasks_share_a_folder_and_a_retry_takes_up_what_is_open(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
 ) -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     one, two, doubtful = seed(2), seed(2), seed(1, state="sent", code="002")
     with DAG("mapped", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
@@ -187,10 +188,11 @@ def test_mapped_tasks_share_a_folder_and_a_retry_takes_up_what_is_open(
     assert owner_of(dag_id="mapped", task_id="each", run_id="x", map_index=0) not in owners
 
 
+@since("3.3", "task state store")
 def test_without_a_report_a_retry_takes_up_what_is_open_from_the_task_state_store(
     database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
 ) -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     good, others, doubtful = seed(4), seed(3), seed(1, state="sent", code="002")
     options: dict[str, Any] = {"sms_conn_id": "sms", "retries": 1, "retry_delay": timedelta(0)}
@@ -225,7 +227,7 @@ def keys_in_the_store(dag_id: str) -> dict[str, list[str]]:
 def test_deferred_tasks_run_inline_and_a_retry_takes_up_what_is_open(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
 ) -> None:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
     with_report, without, doubtful = seed(4), seed(3), seed(1, state="sent", code="002")
     options: dict[str, Any] = {"sms_conn_id": "sms", "deferrable": True}
@@ -254,8 +256,7 @@ def test_deferred_tasks_run_inline_and_a_retry_takes_up_what_is_open(
 
 
 def test_a_dag_with_the_operator_survives_serialisation() -> None:
-    from airflow.sdk import DAG
-    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.providers.common.compat.sdk import DAG
 
     with DAG("serialised", schedule=None, start_date=datetime(2024, 1, 1, tzinfo=UTC)) as dag:
         CancelMessageOperator(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 from support.operating import FakeTask, Play, Played, Seed, requests_so_far, states
 from support.state_store import MemoryStore
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from support.deferring import again, deferral, first_event, through_the_triggerer
 from support.operating import FakeTask, Play, Seed, requests_so_far, states
+from support.versions import since
 
 from airflow_provider_smscancel import _airflow
 from airflow_provider_smscancel.campaigns import job as jobs
@@ -191,7 +192,7 @@ def test_what_is_left_open_by_a_task_that_is_ended_in_the_triggerer_is_counted(
 
 
 DAG_FILE = """
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
 with DAG("metered"):
@@ -199,6 +200,7 @@ with DAG("metered"):
 """
 
 
+@since("3.3", "supervisor that can be called as here")
 def test_a_worker_sends_the_metrics_of_a_task_to_statsd(
     tmp_path: Path, sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,19 +8,25 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.in_airflow import ran_as, run
+from support.in_airflow import is_mapped, ran_as, run
 from support.operating import Seed, states, truth
+from support.versions import before
 
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
-    from airflow.sdk import DAG
+    from airflow.providers.common.compat.sdk import DAG
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "pipelines.md"
+ON_AIRFLOW_2 = (
+    "from airflow.sdk import",
+    "from airflow.providers.common.compat.sdk import",
+)  # as the page says
 EXAMPLES = dict(re.findall(r"<!-- dag: (\w+) -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Airflow warns about itself
@@ -46,12 +52,13 @@ def example(
 
     def load(name: str) -> DAG:
         file = tmp_path_factory.mktemp("dags") / f"{name}.py"
-        file.write_text(EXAMPLES[name])
+        text = EXAMPLES[name]
+        file.write_text(text.replace(*ON_AIRFLOW_2) if before("3") else text)
         where = runpy.run_path(str(file))
         dag: DAG = where["dag"]
         for task in dag.tasks:
-            if task.is_mapped:
-                task.partial_kwargs["retry_delay"] = 0
+            if is_mapped(task):
+                task.partial_kwargs["retry_delay"] = timedelta(0)
             else:
                 task.retries = 0
         return dag
