@@ -1,12 +1,12 @@
 # `make` lists the verbs. Each of them first makes .venv, or brings it up to date, where it needs one.
-# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox, the demo, the benchmarks and the torture.
+# PYTHON=python3.12 picks the interpreter that .venv is made with; ARGS="…" goes to the sandbox, the demo, the matrix, the benchmarks and the torture.
 
 PYTHON ?=
 ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format demo bench torture torture-full sandbox screenshots clean
+.PHONY: help prepare test lint unit format matrix audit demo bench torture torture-full sandbox screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,12 @@ unit: prepare ## the fast part of the tests
 format: prepare ## let ruff sort imports, mend what it can and format
 	@$(VENV_PYTHON) -m ruff check --quiet --fix-only .
 	@$(VENV_PYTHON) -m ruff format --quiet .
+
+matrix: prepare ## run the tests in every supported Airflow and Python, and print one table (ARGS="--airflow 3.0.6"; ARGS=--help)
+	@$(VENV_PYTHON) -m compatibility $(ARGS)
+
+audit: prepare ## look for known vulnerabilities of what is installed; needs a service that knows them
+	@$(VENV_PYTHON) -m nox --session audit
 
 demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
 	@$(VENV_PYTHON) scripts/demo.py $(ARGS)

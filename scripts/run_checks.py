@@ -48,7 +48,12 @@ LINT: dict[str, Check] = {
 VERBS: dict[str, dict[str, Check]] = {
     "lint": LINT,
     "unit": {"pytest tests/unit": loudly("pytest", "tests/unit")},
-    "test": {**LINT, "Debian packages for tests": debian_packages.provide, "pytest": loudly("pytest")},
+    "test": {
+        **LINT,
+        "Debian packages for tests": debian_packages.provide,
+        "pytest": loudly("pytest"),
+        "pytest in the oldest Airflow": loudly("compatibility", "--oldest"),
+    },
 }
 
 

@@ -44,6 +44,7 @@ from airflow_provider_smscancel.transport.sync import SyncTransport
 if TYPE_CHECKING:
     import requests
 
+A_NUMBER = r"^\d+(\.\d+)?$"
 MAY_HAVE_BEEN_SENT = "The message may have been sent: check before sending it again."
 
 
@@ -59,6 +60,14 @@ class SmsGatewayHook(BaseHook):
     default_conn_name: ClassVar[str]
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give each gateway's hook the methods that describe its form as its own."""
+        super().__init_subclass__(**options)
+        # Airflow before 3.2 looks for them in the very class that it was told of, and in none above it.
+        for name in ("get_ui_field_behaviour", "get_connection_form_widgets"):
+            if name not in vars(cls):
+                setattr(cls, name, vars(SmsGatewayHook)[name])
 
     def __init__(self, conn_id: str) -> None:
         super().__init__()
@@ -464,27 +473,22 @@ def _end_of(deadline: datetime | timedelta | float | None) -> float | None:
 
 def _widget(field: ExtraField) -> Any:
     # Airflow 2 and 3.1 draw the form with these; they are no dependency of Airflow 3, which reads provider_info instead.
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget, Select2Widget
+    # A hook that has a field of another class than string, integer, password or boolean is left out as a whole.
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from flask_babel import lazy_gettext
-    from wtforms import DecimalField, IntegerField, SelectField, StringField
-    from wtforms.validators import NumberRange, Optional
+    from wtforms import IntegerField, StringField
+    from wtforms.validators import NumberRange, Optional, Regexp, any_of
 
-    label = lazy_gettext(field.label)
-    if field.kind == "choice":
-        return SelectField(
-            label,
-            choices=[(choice, choice) for choice in field.choices],
-            default=field.default,
-            description=field.help,
-            validators=[Optional()],
-            widget=Select2Widget(),
-        )
-    if field.kind == "text":
-        return StringField(label, description=field.help, widget=BS3TextFieldWidget())
-    number = IntegerField if field.kind == "integer" else DecimalField
-    return number(
-        label,
+    checks = {
+        "choice": lambda: [any_of([*field.choices])],
+        "integer": lambda: [NumberRange(min=field.minimum, max=field.maximum)],
+        "number": lambda: [Regexp(A_NUMBER)],
+        "text": list,
+    }
+    return (IntegerField if field.kind == "integer" else StringField)(
+        lazy_gettext(field.label),
+        default=field.default if field.kind == "choice" else None,
         description=field.help,
-        validators=[Optional(), NumberRange(min=field.minimum, max=field.maximum)],
+        validators=[Optional(), *checks[field.kind]()],
         widget=BS3TextFieldWidget(),
     )

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import psutil
 import requests
@@ -40,6 +40,10 @@ class AirflowStack:
     :param dags_folder: where its DAGs are.
     :param environment: further variables, for instance connections.
     """
+
+    parts: ClassVar[tuple[str, ...]] = PARTS
+    api: ClassVar[str] = "/api/v2"
+    """Where the REST API is."""
 
     def __init__(self, home: Path, dags_folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.home = home
@@ -85,8 +89,8 @@ class AirflowStack:
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
         try:
-            self.command("db", "migrate")
-            for part in PARTS:
+            self.prepare()
+            for part in self.parts:
                 self.start(part)
             wait_for(self._is_up, "Airflow is up", within_s=START_WITHIN_S, every_s=0.3)
         except BaseException:
@@ -98,6 +102,10 @@ class AirflowStack:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def prepare(self) -> None:
+        """Make what its parts need to start."""
+        self.command("db", "migrate")
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
@@ -179,11 +187,14 @@ class AirflowStack:
                 if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
 
-    def _is_up(self) -> bool:
+    def _check_processes(self) -> None:
         for name, part in self._parts.items():
             if part.poll() is not None:
                 log = (self.home / f"{name}.log").read_text(errors="replace")
                 raise AssertionError(f"airflow {name} ended with {part.returncode}: {log[-3000:]}")
+
+    def _is_up(self) -> bool:
+        self._check_processes()
         try:
             health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
             token = self._session.get(f"{self.url}/auth/token", timeout=5).json()["access_token"]
@@ -198,8 +209,8 @@ class AirflowStack:
     # -- the REST API -------------------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Make one call of the REST API; ``path`` begins behind ``/api/v2``."""
-        answer = self._session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=30)
+        """Make one call of the REST API; ``path`` begins behind :attr:`api`."""
+        answer = self._session.request(method, f"{self.url}{self.api}{path}", json=body, timeout=30)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json() if answer.content else None
 
@@ -217,7 +228,7 @@ class AirflowStack:
         def known() -> bool:
             errors = self.call("GET", "/importErrors")["import_errors"]
             assert not errors, errors[0]["stack_trace"]
-            return self._session.get(f"{self.url}/api/v2/dags/{dag_id}", timeout=30).ok
+            return self._session.get(f"{self.url}{self.api}/dags/{dag_id}", timeout=30).ok
 
         wait_for(known, f"the DAG {dag_id} is known", within_s=60, every_s=0.3)
 
@@ -244,6 +255,12 @@ class AirflowStack:
             "reset_dag_runs": True,
         }
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
+    def fetch(self, path: str) -> requests.Response:
+        """Get what the UI gets; ``path`` begins with a slash."""
+        answer = self._session.get(f"{self.url}{path}", timeout=30)
+        assert answer.ok, f"{path}: {answer.status_code} {answer.text[:1000]}"
+        return answer
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> Row:
         """Read a task's instance: ``state``, ``try_number``, ``pid``, …

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from support.versions import before
+from support.versions import DagSerialization, before
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import DAG
@@ -40,7 +40,7 @@ def register(dag: DAG) -> None:
                 session.flush()
                 session.add(AssetActive.for_asset(asset))
         SerializedDagModel.write_dag(
-            LazyDeserializedDAG.from_dag(dag), bundle_name="testing", session=session
+            LazyDeserializedDAG(data=DagSerialization.to_dict(dag)), bundle_name="testing", session=session
         )
 
 

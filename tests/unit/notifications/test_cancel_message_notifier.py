@@ -71,7 +71,7 @@ def of_deadline(number: int = 1) -> Row:
 
 def call(context: Row, **parameters: Any) -> None:
     notifier = CancelMessageNotifier(**{"sms_conn_id": "sms", **parameters})
-    if before("3"):  # whose own way would log what is raised here
+    if before("3.1"):  # whose own way would log what is raised here
         notifier.render_template_fields(notifier._update_context(context))
         notifier.notify(context)
     else:
