@@ -20,11 +20,11 @@ from airflow.providers.common.compat.sdk import (
 
 try:
     from airflow.sdk.log import mask_secret
-except ImportError:
+except ImportError:  # before 3.1
     try:
-        from airflow.sdk.execution_time.secrets_masker import mask_secret
+        from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
     except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import mask_secret
+        from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[import-not-found,no-redef]
 
 try:
     from airflow.providers.common.compat.sdk import Stats

@@ -16,8 +16,9 @@ DIRECT_AS_OF = "2026-03-16"
 TOOLS_AS_OF = "2026-11-20"
 NEEDED_BY_DIRECT = ("aiosignal",)
 """What those requirements need in a newer release than an old Airflow's own set has."""
-TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "psycopg[binary]", "psycopg2-binary", "statsd")
+TOOLS = ("hypothesis", "moto[s3,server]>=5.2.5", "pytest", "psycopg[binary]", "psycopg2-binary", "statsd")
 """What the tests run with. It stands for no part of anybody's Airflow, so it may be newer than that."""
+NEEDED_BY_TOOLS = ("py-partiql-parser",)
 PROVIDERS = ("amazon[s3fs]", "http", "openlineage", "postgres", "sqlite")
 SAMPLES = ("clickatell", "httplib2")
 """What the vendors' own samples import."""
@@ -81,7 +82,7 @@ def as_of(release: Release) -> list[str]:
     """Let nothing be newer than the release of Airflow, but for our own requirements and the tools."""
     direct = max(DIRECT_AS_OF, release.as_of)
     newer = dict.fromkeys([*map(name_of, direct_requirements()), *NEEDED_BY_DIRECT], direct)
-    newer |= {name_of(name): TOOLS_AS_OF for name in TOOLS}
+    newer |= {name_of(name): TOOLS_AS_OF for name in (*TOOLS, *NEEDED_BY_TOOLS)}
     return [
         "--exclude-newer",
         release.as_of,

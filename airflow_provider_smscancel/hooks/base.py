@@ -480,15 +480,15 @@ def _widget(field: ExtraField) -> Any:
     from wtforms.validators import NumberRange, Optional, Regexp, any_of
 
     checks = {
-        "choice": lambda: [any_of([*field.choices])],
-        "integer": lambda: [NumberRange(min=field.minimum, max=field.maximum)],
-        "number": lambda: [Regexp(A_NUMBER)],
-        "text": list,
+        "choice": [any_of([*field.choices])],
+        "integer": [NumberRange(min=field.minimum, max=field.maximum)],
+        "number": [Regexp(A_NUMBER)],
+        "text": [],
     }
     return (IntegerField if field.kind == "integer" else StringField)(
         lazy_gettext(field.label),
         default=field.default if field.kind == "choice" else None,
         description=field.help,
-        validators=[Optional(), *checks[field.kind]()],
+        validators=[Optional(), *checks[field.kind]],
         widget=BS3TextFieldWidget(),
     )

@@ -130,10 +130,6 @@ class SyncTransport:
             if length > BODY_LIMIT:
                 raise too_large(self._endpoint.origin)
             yield part
-        # urllib3 1.26 does not notice that a body was cut.
-        promised = response.headers.get("Content-Length", "")
-        if promised.isdecimal() and length < int(promised) and "Transfer-Encoding" not in response.headers:
-            raise failure(FailureKind.BROKEN, self._endpoint.origin, "the answer was cut short")
 
     def _failure(self, error: BaseException, exchange: _Exchange) -> TransportFailure:
         found = list(causes(error))

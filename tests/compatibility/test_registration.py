@@ -25,7 +25,9 @@ def said_by_airflow(*arguments: str) -> Any:
         check=True,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
-    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    return json.loads(
+        next(line for line in done.stdout.splitlines() if line.startswith("[{"))
+    )  # others are logs
 
 
 def test_the_provider_is_registered() -> None:
@@ -36,6 +38,7 @@ def test_the_provider_is_registered() -> None:
 def test_its_hooks_can_be_loaded_and_have_their_connection_types() -> None:
     found = {row["connection_type"]: row for row in said_by_airflow("providers", "hooks")}
     for name, kind in CONNECTION_TYPES.items():
-        assert found[name]["class"] == kind.hook_class.rpartition(".")[2]
+        # Releases differ in how much of its path they print.
+        assert kind.hook_class.endswith(found[name]["class"])
         assert found[name]["hook_name"] == kind.label
         assert found[name]["package_name"] == PACKAGE

@@ -48,8 +48,11 @@ class Airflow2Stack(AirflowStack):
         return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer"))
 
     def log_in(self) -> None:
-        """Log in to the UI, as a browser does."""
-        page = self.fetch("/login/").text
+        """Log in to the UI, as a browser does, unless that was done before."""
+        answer = self.fetch("/login/")
+        if not answer.url.endswith("/login/"):
+            return
+        page = answer.text
         found = re.search(r'name="csrf_token" type="hidden" value="([^"]+)"', page)
         assert found, page[:2000]
         form = {"username": USER, "password": PASSWORD, "csrf_token": found[1]}

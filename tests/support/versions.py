@@ -34,6 +34,7 @@ __all__ = [
     "attach",
     "before",
     "deserialize",
+    "except_in",
     "need",
     "serialize",
     "since",
@@ -52,6 +53,14 @@ def _reason(release: str, what: str) -> str:
 def since(release: str, what: str) -> pytest.MarkDecorator:
     """Mark a test of something that came with a release: before it, there is nothing to test."""
     return pytest.mark.skipif(before(release), reason=_reason(release, what))
+
+
+def except_in(release: str, what: str) -> pytest.MarkDecorator:
+    """Mark a test that one release can't pass, ``3.0`` for instance, though older ones can."""
+    lacks = AIRFLOW.release[:2] == Version(release).release[:2]
+    return pytest.mark.skipif(
+        lacks, reason=f"Airflow {release} {what}; delete when it is not supported any more"
+    )
 
 
 def need(release: str, what: str) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,26 @@ from airflow_provider_smscancel.cli.screen import Screen, rows_table
 ODD = "[bold]:smile:[/bold] \N{GREEK SMALL LETTER OMEGA}"
 
 
-@pytest.fixture
-def log_on_standard_output(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+class HandlerOfAirflow2(logging.StreamHandler):  # type: ignore[type-arg]
+    """It keeps no stream, and can't be given one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:  # type: ignore[override]
+        return sys.stdout
+
+
+@pytest.fixture(
+    params=[lambda: logging.StreamHandler(sys.stdout), HandlerOfAirflow2], ids=["Airflow 3", "Airflow 2"]
+)
+def log_on_standard_output(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> Iterator[None]:
     """A root logger that writes to standard output, as Airflow's does."""
     root = logging.getLogger()
-    handler = logging.StreamHandler(sys.stdout)
+    handler = request.param()
     root.addHandler(handler)
     yield
     root.removeHandler(handler)
