@@ -55,12 +55,11 @@ def since(release: str, what: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(before(release), reason=_reason(release, what))
 
 
-def except_in(release: str, what: str) -> pytest.MarkDecorator:
-    """Mark a test that one release can't pass, ``3.0`` for instance, though older ones can."""
-    lacks = AIRFLOW.release[:2] == Version(release).release[:2]
-    return pytest.mark.skipif(
-        lacks, reason=f"Airflow {release} {what}; delete when it is not supported any more"
-    )
+def except_in(*releases: str, what: str) -> pytest.MarkDecorator:
+    """Mark a test that some releases can't pass, ``3.0`` for instance, though older ones can."""
+    lacks = AIRFLOW.release[:2] in [Version(release).release[:2] for release in releases]
+    reason = f"in Airflow {', '.join(releases)} {what}; delete when none of these is supported any more"
+    return pytest.mark.skipif(lacks, reason=reason)
 
 
 def need(release: str, what: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.commands import COMMAND, on_a_terminal
 from support.operating import Seed, final_outcomes, states, truth
+from support.versions import since
 from support.waiting import wait_for
 
 from airflow_provider_smscancel.sandbox import ESENDEX_LICENSE_KEY
@@ -151,6 +152,7 @@ def test_sigterm_writes_down_what_is_known_and_json_says_it(
     check_the_report(tmp_path, ids, sandbox)
 
 
+@since("3", "import that outlives a standard error which nobody reads: it warns while it is imported")
 def test_a_pipe_that_nobody_reads_any_more_does_not_stop_the_stopping(
     seed: Seed, sandbox: SandboxServer, environment: Environment
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.sandboxed import ESENDEX_JSON, HTTP_API, LICENCE_KEY, REST_JSON, TOKEN, World
+from support.versions import before
 
 from airflow_provider_smscancel._airflow import Connection
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
@@ -260,7 +261,10 @@ def test_an_extra_that_is_no_json_object_is_told_without_its_text(
 ) -> None:
     # Airflow's own classes refuse some of these, older versions of it do not, and what is stored stays stored.
     connection = Connection(conn_id="c", conn_type="clickatell", password=TOKEN)
-    monkeypatch.setattr(type(connection), "extra", extra)
+    if before("3"):  # whose own class checks what is assigned
+        monkeypatch.setattr(type(connection), "extra", extra)
+    else:
+        object.__setattr__(connection, "extra", extra)
     monkeypatch.setattr(ClickatellHook, "get_connection", lambda *_: connection)
     text = refusal_of(ClickatellHook())
     assert "extra" in text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.in_airflow import run
 from support.operating import Seed, final_outcomes, states
-from support.versions import DagSerialization, before, since
+from support.versions import DagSerialization, before, except_in, since
 
 from airflow_provider_smscancel.campaigns.journal import owner_of
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
@@ -224,6 +224,7 @@ def keys_in_the_store(dag_id: str) -> dict[str, list[str]]:
     return found
 
 
+@except_in("3.0", what="dag.test() does not repeat a task that fails after it was handed over")
 def test_deferred_tasks_run_inline_and_a_retry_takes_up_what_is_open(
     tmp_path: Path, database: None, sandbox: SandboxServer, seed: Seed, no_pauses: None
 ) -> None:
