@@ -6,14 +6,19 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 import requests
+from packaging.version import Version
 
 BUCKET = "campaigns"
 REGION = "us-east-1"
 _numbers = itertools.count(1)
+
+# It takes a client that has made no request yet for one that was closed, and makes another without the credentials.
+FORGETFUL = Version(version("s3fs")) < Version("2026.9") and Version(version("aiobotocore")) >= Version("3")
 
 
 class ObjectStore:
@@ -150,6 +155,11 @@ def server_of_stores() -> Iterator[ObjectStore]:
 @pytest.fixture
 def store(server_of_stores: ObjectStore) -> ObjectStore:
     """A server that checks keys, and lets the good one in."""
+    if FORGETFUL:
+        pytest.skip(
+            "s3fs before 2026.9 forgets a connection's credentials with aiobotocore 3; delete when no release of Airflow "
+            "that is tried has these"
+        )
     server_of_stores.check_keys()
     server_of_stores.grant()
     return server_of_stores

@@ -288,7 +288,7 @@ def test_a_store_that_refuses_the_list_does_not_hold_up_the_campaign(
     played = play(
         message_ids=seed(501),
         report_path=str(tmp_path / "taken" / "r"),
-        execution_timeout=timedelta(seconds=11),
+        execution_timeout=timedelta(seconds=20),
         deferrable=True,
     )
     assert played.outcomes == {"cancelled": 501}
