@@ -68,12 +68,18 @@ class ConnectionType:
     hook_class: str
     default_conn_id: str
     default_base_url: str
+    doc_url: str
+    """The vendor's own page on cancelling a message."""
     extra_fields: tuple[ExtraField, ...]
     hidden_fields: tuple[str, ...]
     relabeling: Mapping[str, str] = field(default_factory=dict)
     placeholders: Mapping[str, str] = field(default_factory=dict)
     id_shape: str | None = None
     """A regular expression of the documented form of this gateway's ids: tells a person whose ids a wrong list holds."""
+    client_ids: str | None = None
+    """Which connections of this type cancel by the id that the sender chose, in words; ``None`` where none does."""
+    cancels_all: bool = False
+    """Whether it can cancel all that is scheduled at once: the hook is then a :class:`~..hooks.cancelling_all.CancelsAll`."""
 
     def ui_field_behaviour(self) -> dict[str, Any]:
         """Which standard fields the form hides, renames and explains, in the shape that Airflow expects."""
@@ -129,6 +135,9 @@ CLICKATELL = ConnectionType(
     hook_class="airflow_provider_smscancel.hooks.clickatell.ClickatellHook",
     default_conn_id="clickatell_default",
     default_base_url="https://api.clickatell.com",
+    doc_url=(
+        "https://guides.clickatell.com/clickatell-chat-commerce-platform/developer/archive/sms-rest-api-overview/stop-message"
+    ),
     extra_fields=(
         ExtraField(
             "api",
@@ -171,6 +180,7 @@ CLICKATELL = ConnectionType(
         "password": "REST: the auth token; HTTP API: the API password",
     },
     id_shape="[0-9A-Fa-f]{32}",
+    client_ids="Clickatell's HTTP API (extra api = http)",
 )
 
 ESENDEX = ConnectionType(
@@ -179,6 +189,7 @@ ESENDEX = ConnectionType(
     hook_class="airflow_provider_smscancel.hooks.esendex.EsendexHook",
     default_conn_id="esendex_default",
     default_base_url="https://messaging.esendex.us",
+    doc_url="https://esendex.us/docs/sms-api/api/methods/CancelMessage",
     extra_fields=(
         ExtraField(
             "request_format",
@@ -199,10 +210,20 @@ ESENDEX = ConnectionType(
         "password": "not needed to cancel; needed to send and to test",
     },
     id_shape="[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    cancels_all=True,
 )
 
 CONNECTION_TYPES: dict[str, ConnectionType] = {kind.name: kind for kind in (CLICKATELL, ESENDEX)}
 """Every connection type by its name."""
+
+GATEWAYS = " or ".join(kind.label for kind in CONNECTION_TYPES.values())
+"""All gateways, as a sentence names them."""
+
+TAKE_CLIENT_IDS = " or ".join(kind.client_ids for kind in CONNECTION_TYPES.values() if kind.client_ids)
+"""What cancels by the id that the sender chose."""
+
+CANCEL_ALL = " or ".join(kind.label for kind in CONNECTION_TYPES.values() if kind.cancels_all)
+"""The gateways that can cancel all that is scheduled at once."""
 
 
 def provider_info(version: str) -> dict[str, Any]:
@@ -214,12 +235,16 @@ def provider_info(version: str) -> dict[str, Any]:
         "package-name": PACKAGE,
         "name": "SMS campaign cancellation",
         "description": (
-            "Stops SMS campaigns scheduled at Clickatell or Esendex US, and says for every message whether it "
-            "was stopped."
+            f"Stops SMS campaigns scheduled at {GATEWAYS}, and says for every message whether it was stopped."
         ),
         "versions": [version],
         "integrations": [
-            {"integration-name": kind.label, "external-doc-url": kind.default_base_url, "tags": ["service"]}
+            {
+                "integration-name": kind.label,
+                "external-doc-url": kind.doc_url,
+                "how-to-guide": [f"/docs/{kind.name}.md", "/docs/on-call.md", "/docs/operator.md"],
+                "tags": ["service"],
+            }
             for kind in CONNECTION_TYPES.values()
         ],
         "hooks": [
@@ -228,18 +253,20 @@ def provider_info(version: str) -> dict[str, Any]:
         ],
         "operators": [
             {
-                "integration-name": "SMS campaign cancellation",
+                "integration-name": kind.label,
                 "python-modules": [
                     "airflow_provider_smscancel.operators.cancel_message",
                     "airflow_provider_smscancel.operators.look_at_campaign",
                 ],
             }
+            for kind in CONNECTION_TYPES.values()
         ],
         "triggers": [
             {
-                "integration-name": "SMS campaign cancellation",
+                "integration-name": kind.label,
                 "python-modules": ["airflow_provider_smscancel.triggers.cancel_messages"],
             }
+            for kind in CONNECTION_TYPES.values()
         ],
         "notifications": ["airflow_provider_smscancel.notifications.cancel_message.CancelMessageNotifier"],
         "extra-links": ["airflow_provider_smscancel.links.report.ReportLink"],

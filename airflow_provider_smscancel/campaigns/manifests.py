@@ -23,6 +23,7 @@ from airflow_provider_smscancel.campaigns.sources import (
     is_no_value,
     json_object,
 )
+from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 LONGEST_RECORD_LINES = 100
 LONGEST_RECORD_BYTES = 64 * 1024
@@ -34,7 +35,12 @@ _BROKEN_QUOTES = "its quotes are broken: one is not closed, or is closed in the 
 _UNMISTAKABLE = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """Ids as the gateways give them out. Nothing that stands in another column looks so by chance."""
 _LETTER_OR_DIGIT = re.compile(r"[A-Za-z0-9]")
-_KNOWN_WORDS = "api|campaign|cli|clickatell|client|esendex|external|gateway|guid|id|key|message|msg|number|reference|sms|text|uuid"
+_KNOWN_WORDS = "|".join(
+    [
+        "api|campaign|cli|client|external|gateway|guid|id|key|message|msg|number|reference|sms|text|uuid",
+        *CONNECTION_TYPES,
+    ]
+)
 _SIMILAR_NAME = re.compile(
     rf"(?=.*(?:id|message|msg))(?:(?:{_KNOWN_WORDS})s?[_ .-]?){{1,6}}|[a-z]{{1,20}}_id", re.IGNORECASE
 )

@@ -17,7 +17,8 @@ from airflow_provider_smscancel.cli.screen import Screen
 from airflow_provider_smscancel.cli.surveying import survey
 from airflow_provider_smscancel.exceptions import SmsGatewayError
 from airflow_provider_smscancel.hooks.by_connection import hook_of
-from airflow_provider_smscancel.hooks.esendex import IN_DOUBT, EsendexHook
+from airflow_provider_smscancel.hooks.cancelling_all import IN_DOUBT, CancelsAll
+from airflow_provider_smscancel.provider_info import CANCEL_ALL
 
 PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
@@ -82,11 +83,11 @@ def cancel_all(options: argparse.Namespace, screen: Screen) -> int:
     """Cancel everything that is scheduled under a licence key."""
     with nothing_sent():
         hook = hook_of(options.conn_id)
-        if not isinstance(hook, EsendexHook):
+        if not isinstance(hook, CancelsAll):
             raise ValueError(
-                f"{hook.hook_name} documents no way to cancel everything, only Esendex US does: use the command cancel"
+                f"{hook.hook_name} documents no way to cancel everything, only {CANCEL_ALL} does: use the command cancel"
             )
-        need_terminal("This command is for a person; a program may call EsendexHook.cancel_all_messages.")
+        need_terminal("This command is for a person; a program may call the hook's cancel_all_messages.")
         screen.tell(
             "This cancels EVERY scheduled message of EVERYBODY who uses the licence key of connection "
             f"{options.conn_id!r}, at {hook.gateway.base_url}.\n"
@@ -103,12 +104,12 @@ def cancel_all(options: argparse.Namespace, screen: Screen) -> int:
         raise CommandError(f"Interrupted. {IN_DOUBT}", INTERRUPTED) from None
     if not done:
         raise CommandError(
-            "Esendex US answers false: it does not say that anything was cancelled, nor why. Ask for the status of the messages.",
+            f"{hook.hook_name} answers false: it does not say that anything was cancelled, nor why. Ask for the status of the messages.",
             FAILED,
         )
     screen.result(
         {},
-        "Esendex US says that everything is cancelled. It names no messages: ask for the status of those that matter.",
+        f"{hook.hook_name} says that everything is cancelled. It names no messages: ask for the status of those that matter.",
     )
     return 0
 

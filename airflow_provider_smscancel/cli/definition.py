@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from airflow_provider_smscancel.provider_info import CANCEL_ALL, GATEWAYS, TAKE_CLIENT_IDS
 from airflow_provider_smscancel.sandbox import command as sandbox
 
 NAME = "smscancel"
-HELP = "Stop SMS campaigns that are scheduled at Clickatell or Esendex US"
+HELP = f"Stop SMS campaigns that are scheduled at {GATEWAYS}"
 _ENDED = "2 usage, list, connection or credentials are wrong; 130 or 143 ended by Ctrl-C or SIGTERM before the end."
 
 Options = Mapping[tuple[str, ...], Mapping[str, Any]]
@@ -46,7 +47,7 @@ _LIST: Options = {
     ("--id-type",): {
         "choices": ("message_id", "client_message_id"),
         "default": "message_id",
-        "help": "client_message_id: ids that the sender chose, Clickatell's HTTP API only (default: %(default)s)",
+        "help": f"client_message_id: ids that the sender chose; takes {TAKE_CLIENT_IDS} (default: %(default)s)",
     },
     ("--max-messages",): {
         "type": int,
@@ -150,9 +151,9 @@ COMMANDS = (
     ),
     Command(
         "cancel-all",
-        "Esendex US only: cancel everything under a licence key",
+        f"{CANCEL_ALL} only: cancel everything under a licence key",
         "Cancels, in one request, every message of every campaign of everybody who uses the connection's licence key. It "
-        "cannot be undone. Asks on a terminal for the last four characters of the key. Exit status: 0 Esendex says "
+        "cannot be undone. Asks on a terminal for the last four characters of the key. Exit status: 0 the gateway says "
         "that it did; 1 it says that it did not, or gave no answer; 2 nothing was sent.",
         {**_CONNECTION, **_VERBOSE},
         "cancel_all",

@@ -30,7 +30,12 @@ from airflow_provider_smscancel.exceptions import (
     SmsGatewayUnavailable,
 )
 from airflow_provider_smscancel.gateways.base import STATE_OF_FINDING, Finding, Gateway, IdType, Verdict
-from airflow_provider_smscancel.provider_info import CONNECTION_TYPES, ConnectionType, ExtraField
+from airflow_provider_smscancel.provider_info import (
+    CONNECTION_TYPES,
+    TAKE_CLIENT_IDS,
+    ConnectionType,
+    ExtraField,
+)
 from airflow_provider_smscancel.transport.failure import FailureKind, TransportFailure
 from airflow_provider_smscancel.transport.redaction import secret_forms, without_locals
 from airflow_provider_smscancel.transport.settings import (
@@ -207,7 +212,7 @@ class SmsGatewayHook(BaseHook):
         """Stop one message that was scheduled ahead of time, and settle any doubt with a status query.
 
         :param message_id: the id that the gateway gave out.
-        :param client_message_id: instead of it, the id that the sender chose (Clickatell's HTTP API only).
+        :param client_message_id: instead of it, the id that the sender chose, where the gateway cancels by it.
         :return: what became of it. Only the outcomes ``cancelled`` and ``already_cancelled`` say that it is stopped; a
             malformed id is ``rejected`` and nothing is sent.
         :raises SmsGatewayAuthError: the gateway refuses the account. Mend the connection.
@@ -274,7 +279,7 @@ class SmsGatewayHook(BaseHook):
             raise ValueError(f"id_type must be one of {', '.join(IdType)}.") from None
         if kind not in self.gateway.id_types:
             raise ValueError(
-                f"Connection {self.conn_id!r} does not cancel by {kind.value}: only Clickatell's HTTP API does (extra api = http)."
+                f"Connection {self.conn_id!r} does not cancel by {kind.value}: that takes {TAKE_CLIENT_IDS}."
             )
         return kind
 
@@ -287,7 +292,7 @@ class SmsGatewayHook(BaseHook):
         """Ask where one message is. Changes nothing.
 
         :param message_id: the id that the gateway gave out.
-        :param client_message_id: instead of it, the id that the sender chose (Clickatell's HTTP API only).
+        :param client_message_id: instead of it, the id that the sender chose, where the gateway cancels by it.
         :return: its state; ``unknown`` also for an id that the gateway does not know.
         :raises SmsGatewayAuthError: the gateway refuses the account.
         :raises SmsGatewayRefused: the gateway refuses this request for good.
@@ -335,7 +340,7 @@ class SmsGatewayHook(BaseHook):
 
         :param to: one number or several, in international form.
         :param text: what to say.
-        :param scheduled_at: when to send it, timezone-aware; ``None`` sends at once. Clickatell: at most 7 days ahead.
+        :param scheduled_at: when to send it, timezone-aware; ``None`` sends at once. How far ahead is the gateway's to say.
         :param client_message_id: an id of your own.
         :return: one entry per recipient, in the order given, each with its id or why it was refused.
         :raises ValueError: a naive ``scheduled_at``, no recipient, a missing licence key, …; nothing was sent.
@@ -385,10 +390,8 @@ class SmsGatewayHook(BaseHook):
         request = self.gateway.account_check()
         label = self.gateway.label
         if request is None:
-            return False, (
-                f"{label}: there is no licence key to test with. Cancelling works without one; "
-                "sending, the full status and this test need it (field: Licence key)."
-            )
+            field = self.connection_kind().relabeling.get("password", "password")
+            return False, f"{label}: there is nothing to test with. Fill in the field {field}."
         found = self._caller.ask_impatiently(request, self.gateway.read_account_check)
         if isinstance(found, TransportFailure):
             return False, str(found)

@@ -9,15 +9,14 @@ from airflow_provider_smscancel.exceptions import SmsGatewayUnavailable
 from airflow_provider_smscancel.gateways.base import Finding, Gateway, Verdict
 from airflow_provider_smscancel.gateways.esendex import EsendexUs
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
+from airflow_provider_smscancel.hooks.cancelling_all import IN_DOUBT, CancelsAll
 from airflow_provider_smscancel.provider_info import ESENDEX
 from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.redaction import without_locals
 from airflow_provider_smscancel.transport.settings import GatewaySettings
 
-IN_DOUBT = "Everything under the licence key may have been cancelled, or nothing."
 
-
-class EsendexHook(SmsGatewayHook):
+class EsendexHook(SmsGatewayHook, CancelsAll):
     """Cancels, asks about and sends messages through Esendex US (messaging.esendex.us, formerly CDYNE).
 
     Cancelling needs no licence key: whoever holds a message id can cancel it. Sending, the full status, the test and
@@ -44,11 +43,17 @@ class EsendexHook(SmsGatewayHook):
         )
 
     def _test(self) -> tuple[bool, str]:
+        label = self.gateway.label
+        if not self.settings.password:
+            return False, (
+                f"{label}: there is no licence key to test with. Cancelling works without one; "
+                "sending, the full status and this test need it (field: Licence key)."
+            )
         # The service answers any key that is no GUID like a fault of its own, with a page of HTML and HTTP 400.
         digits = re.sub(r"[^0-9a-f]", "", self.settings.password.lower())
-        if self.settings.password and len(digits) != 32:
+        if len(digits) != 32:
             return False, (
-                f"{self.gateway.label} would refuse the account: the licence key is not a GUID (8-4-4-4-12 hexadecimal "
+                f"{label} would refuse the account: the licence key is not a GUID (8-4-4-4-12 hexadecimal "
                 "digits). Copy it anew into the field Licence key."
             )
         return super()._test()

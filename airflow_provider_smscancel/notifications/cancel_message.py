@@ -35,7 +35,7 @@ class CancelMessageNotifier(BaseNotifier):
     :param sql: instead, a query (or the name of a ``.sql`` file). (templated)
     :param sql_conn_id: the connection of the database that ``sql`` is run on. (templated)
     :param parameters: of the query. (templated)
-    :param id_type: ``message_id``, or ``client_message_id`` on Clickatell's HTTP API. (templated)
+    :param id_type: ``message_id``, or ``client_message_id`` where the gateway cancels by the id that the sender chose. (templated)
     :param campaign: a name for logs and the summary. (templated)
     :param report_path: folder (absolute path or URL) where the outcome of each message is written. Needed for more than 100
         messages, unless ``[smscancel] report_folder`` is set. (templated)

@@ -64,7 +64,7 @@ class CancelMessageOperator(BaseOperator):
     100 messages that were not stopped are in the XCom ``not_stopped``, all of them in the report. The counts are also the extra
     of the event of every asset in ``outlets``.
 
-    :param sms_conn_id: the connection; its type (``clickatell``, ``esendex``) picks the gateway. (templated)
+    :param sms_conn_id: the connection; its type picks the gateway. (templated)
     :param message_ids: the messages: a list of ids or of mappings (``message_id``, optional ``scheduled_at``), an
         XComArg, or text: a JSON list, a Python list, or ids separated by newlines, commas or blanks. (templated)
     :param manifest: instead, an absolute path or object storage URL of a ``.csv`` or ``.jsonl`` file (each also ``.gz``),
@@ -76,7 +76,7 @@ class CancelMessageOperator(BaseOperator):
     :param sql_conn_id: the connection of the database that ``sql`` is run on. (templated)
     :param parameters: of the query, in the style of the database's driver. They appear among the task's rendered fields: put no
         secret in them. (templated)
-    :param id_type: ``message_id``, or ``client_message_id`` on Clickatell's HTTP API. (templated)
+    :param id_type: ``message_id``, or ``client_message_id`` where the gateway cancels by the id that the sender chose. (templated)
     :param campaign: a name for logs and the summary. (templated)
     :param report_path: folder (absolute path or URL) where the outcome of each message is written, and what a retry resumes
         from. Default: a folder of the task's own under ``[smscancel] report_folder``, if that is set. (templated)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_smscancel"
 MODULES = {path.relative_to(ROOT / PACKAGE).as_posix(): path for path in (ROOT / PACKAGE).rglob("*.py")}
@@ -74,6 +76,35 @@ def test_only_airflows_side_imports_airflow() -> None:
 
 def test_no_import_is_relative() -> None:
     assert [name for name, path in MODULES.items() if any(each[0] == "." for each in imports_of(path))] == []
+
+
+def words_of(path: Path) -> set[str]:
+    """Every name and every text in a file's code. What describes the code, docstrings and comments, is not code."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    described = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in described:
+            found.add(str(node.value))
+        for field in ("id", "attr", "arg", "name", "module", "asname"):
+            if isinstance(value := getattr(node, field, None), str):
+                found.add(value)
+    return found
+
+
+def test_no_gateway_is_named_outside_of_its_own_files_and_the_list_of_connection_types() -> None:
+    names = "|".join(CONNECTION_TYPES)
+    # Its own files, its hook, the one list of connection types, and the sandbox, which imitates it.
+    own = re.compile(rf"(gateways|hooks)/({names})\w*\.py|provider_info\.py|sandbox/.*")
+    others = {name: path for name, path in MODULES.items() if not own.fullmatch(name)}
+    assert {"gateways/base.py", "hooks/base.py", "cli/commands.py"} <= set(others)
+    named = {
+        f"{name}: {word}"
+        for name, path in others.items()
+        for word in words_of(path)
+        if re.search(names, word, re.IGNORECASE)
+    }
+    assert named == set(), "a third gateway would have to be added there too: ask provider_info.CONNECTION_TYPES"
 
 
 def test_what_airflow_loads_at_every_start_is_light() -> None:
