@@ -6,7 +6,7 @@ ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format matrix audit demo bench torture torture-full sandbox screenshots clean
+.PHONY: help prepare test lint unit format api matrix audit demo bench torture torture-full sandbox screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ matrix: prepare ## run the tests in every supported Airflow and Python, and prin
 
 audit: prepare ## look for known vulnerabilities of what is installed; needs a service that knows them
 	@$(VENV_PYTHON) -m nox --session audit
+
+api: prepare ## accept that what users rely on has changed: write it into docs/api.md anew
+	@$(VENV_PYTHON) scripts/public_api.py --write 2>.cache/api.log || { cat .cache/api.log; exit 1; }
 
 demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
 	@$(VENV_PYTHON) scripts/demo.py $(ARGS)

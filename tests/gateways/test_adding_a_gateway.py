@@ -77,7 +77,13 @@ def test_the_operator_the_trigger_and_the_command_line_cancel_through_it(copy: P
         for who in ("operator", "trigger"):
             ids = service.put_in(40)
             service.loses_the_answer_to.add(ids[7])
-            orders[who] = [*ids, *service.put_in(2, "sent"), service.put_in(1, "failed")[0], "z" * 20, "+15550100"]
+            orders[who] = [
+                *ids,
+                *service.put_in(2, "sent"),
+                service.put_in(1, "failed")[0],
+                "z" * 20,
+                "+15550100",
+            ]
         orders["command line"] = service.put_in(3)
         connection = {"conn_type": "acme", "host": service.url, "password": KEY, "extra": pace}
         environment = {

@@ -104,7 +104,9 @@ def test_no_gateway_is_named_outside_of_its_own_files_and_the_list_of_connection
         for word in words_of(path)
         if re.search(names, word, re.IGNORECASE)
     }
-    assert named == set(), "a third gateway would have to be added there too: ask provider_info.CONNECTION_TYPES"
+    assert named == set(), (
+        "a third gateway would have to be added there too: ask provider_info.CONNECTION_TYPES"
+    )
 
 
 def test_what_airflow_loads_at_every_start_is_light() -> None:
