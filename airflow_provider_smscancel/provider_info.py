@@ -291,7 +291,7 @@ def provider_info(version: str) -> dict[str, Any]:
                             "CancelMessageOperator keeps its report, in a folder of its own. Empty: tasks that "
                             "name no report_path keep none."
                         ),
-                        "version_added": version,
+                        "version_added": "0.1.0",
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/sms-cancellations",
                         "default": "",

@@ -1,6 +1,6 @@
 """Says what the users of this package rely on, in text: names, signatures, values, keys and statuses.
 
-Usage: ``public_api.py`` prints it; ``public_api.py --write`` puts it into ``docs/api.md``, which accepts a change: a test compares the two.
+Usage: ``public_api.py`` prints it; ``public_api.py --write`` puts it into ``docs/api.md``. A test compares the two.
 
 What a run hands over (XComs, files, the trigger's event) is not read from the code: a small campaign is cancelled at the sandbox.
 """

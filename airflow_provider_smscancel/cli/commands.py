@@ -13,6 +13,7 @@ from typing import NoReturn
 from airflow_provider_smscancel.cli.asking import ask_last_four, need_terminal
 from airflow_provider_smscancel.cli.cancelling import cancel_campaign
 from airflow_provider_smscancel.cli.errors import FAILED, INTERRUPTED, WRONG, CommandError, nothing_sent
+from airflow_provider_smscancel.cli.files import show_files
 from airflow_provider_smscancel.cli.screen import Screen
 from airflow_provider_smscancel.cli.surveying import survey
 from airflow_provider_smscancel.exceptions import SmsGatewayError
@@ -112,6 +113,12 @@ def cancel_all(options: argparse.Namespace, screen: Screen) -> int:
         f"{hook.hook_name} says that everything is cancelled. It names no messages: ask for the status of those that matter.",
     )
     return 0
+
+
+@_command
+def files(options: argparse.Namespace, screen: Screen) -> int:
+    """Say where the documentation and the example DAGs are."""
+    return show_files(options, screen)
 
 
 def sandbox(options: argparse.Namespace) -> NoReturn:

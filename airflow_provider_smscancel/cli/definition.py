@@ -97,6 +97,12 @@ _OUTPUT: Options = {
     },
     **_VERBOSE,
 }
+_FILES: Options = {
+    ("--copy-dags-to",): {
+        "metavar": "FOLDER",
+        "help": "copy the example DAGs into this folder, such as your Airflow's dags folder; files that somebody has changed stay",
+    }
+}
 _SANDBOX: Options = {(flag,): settings for flag, settings in sandbox.OPTIONS.items()}
 
 
@@ -157,6 +163,13 @@ COMMANDS = (
         "that it did; 1 it says that it did not, or gave no answer; 2 nothing was sent.",
         {**_CONNECTION, **_VERBOSE},
         "cancel_all",
+    ),
+    Command(
+        "files",
+        "Say where the documentation and the example DAGs are",
+        "Both come with the package. Sends nothing. Exit status: 0 done; 2 the example DAGs can't be copied, and none was.",
+        {**_FILES, **_OUTPUT},
+        "files",
     ),
     Command("sandbox", "Run both gateways on loopback", sandbox.DESCRIPTION, _SANDBOX, "sandbox"),
 )

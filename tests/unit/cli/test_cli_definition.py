@@ -20,6 +20,7 @@ EVERYTHING = {
     "--max-concurrency 3 --give-up-after 4 --output table --verbose",
     "check": "--conn-id sms -o json -v",
     "cancel-all": "--conn-id sms -v",
+    "files": "--copy-dags-to dags -o json -v",
     "sandbox": "--host localhost --port 0 --latency 0.1 --rate-limit 3 --faults light --seed 4",
 }
 
@@ -47,7 +48,7 @@ def test_airflow_and_python_read_the_same(name: str) -> None:
     assert found["func"] in COMMANDS
     (command,) = [command for command in COMMANDS if command.name == name]
     assert len(found) == len(command.options) + 1, "every option is in the example above"
-    required = ["--conn-id", "sms"] if name != "sandbox" else []
+    required = [] if name in ("files", "sandbox") else ["--conn-id", "sms"]
     assert read([name, *required], by_airflow=False) == read([name, *required], by_airflow=True)
 
 
