@@ -6,7 +6,7 @@ ARGS ?=
 VENV_PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare test lint unit format api matrix audit demo bench torture torture-full sandbox screenshots clean
+.PHONY: help prepare test lint unit format api dist matrix audit demo bench torture torture-full sandbox screenshots clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,12 @@ audit: prepare ## look for known vulnerabilities of what is installed; needs a s
 
 api: prepare ## accept that what users rely on has changed: write it into docs/api.md anew
 	@$(VENV_PYTHON) scripts/public_api.py --write 2>.cache/api.log || { cat .cache/api.log; exit 1; }
+
+dist: prepare ## build the sdist and the wheel into dist/, and check them
+	@rm -rf dist
+	@$(VENV_PYTHON) -m build --no-isolation --outdir dist . >.cache/dist.log 2>&1 || { cat .cache/dist.log; exit 1; }
+	@$(VENV_PYTHON) -m twine check --strict dist/*
+	@$(VENV_PYTHON) -m check_wheel_contents dist/*.whl
 
 demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
 	@$(VENV_PYTHON) scripts/demo.py $(ARGS)

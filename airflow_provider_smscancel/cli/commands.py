@@ -105,7 +105,8 @@ def cancel_all(options: argparse.Namespace, screen: Screen) -> int:
         raise CommandError(f"Interrupted. {IN_DOUBT}", INTERRUPTED) from None
     if not done:
         raise CommandError(
-            f"{hook.hook_name} answers false: it does not say that anything was cancelled, nor why. Ask for the status of the messages.",
+            f"{hook.hook_name} answers false: it does not say that anything was cancelled, nor why. "
+            "Ask for the status of the messages.",
             FAILED,
         )
     screen.result(

@@ -19,6 +19,7 @@ from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 INFO = airflow_provider_smscancel.get_provider_info()
 TYPES = {entry["connection-type"]: entry for entry in INFO["connection-types"]}
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("requests", "aiohttp", "xmltodict", "airflow", "urllib3")
 
 
@@ -58,6 +59,25 @@ def test_airflows_strict_schema_accepts_the_connection_forms() -> None:
     schema = airflows_schema("provider.yaml.schema.json")
     strict = schema["properties"]["connection-types"]
     jsonschema.Draft7Validator(strict).validate(INFO["connection-types"])
+
+
+@pytest.mark.parametrize("part", ["integrations", "hooks", "operators", "triggers", "config"])
+def test_airflows_strict_schema_accepts_the_rest(part: str) -> None:
+    strict = airflows_schema("provider.yaml.schema.json")
+    described = {**strict, "properties": {part: strict["properties"][part]}, "required": []}
+    jsonschema.Draft7Validator(described).validate({part: INFO[part]})
+
+
+def test_every_integration_links_to_the_vendors_page_and_to_pages_of_ours() -> None:
+    integrations = {each["integration-name"]: each for each in INFO["integrations"]}
+    assert set(integrations) == {kind.label for kind in CONNECTION_TYPES.values()}
+    for each in integrations.values():
+        assert each["external-doc-url"].startswith("https://")
+        assert [
+            guide for guide in each["how-to-guide"] if not (ROOT / guide.removeprefix("/")).is_file()
+        ] == []
+    for part in ("hooks", "operators", "triggers"):
+        assert {each["integration-name"] for each in INFO[part]} == set(integrations)
 
 
 def test_a_wrong_description_would_not_be_accepted() -> None:
