@@ -31,6 +31,9 @@ START_WITHIN_S = 120.0
 STOP_WITHIN_S = 15.0
 ENDED = frozenset({"success", "failed"})
 PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")
+WORKER = "worker "
+"""How the names of Celery's workers begin; a number follows."""
+SLOTS_OF_A_WORKER = 2
 
 
 class AirflowStack:
@@ -39,14 +42,23 @@ class AirflowStack:
     :param home: an empty or new folder.
     :param dags_folder: where its DAGs are.
     :param environment: further variables, for instance connections.
+    :param workers: how many workers of Celery's there are; the environment then names executor, broker and database.
     """
 
     parts: ClassVar[tuple[str, ...]] = PARTS
     api: ClassVar[str] = "/api/v2"
     """Where the REST API is."""
 
-    def __init__(self, home: Path, dags_folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags_folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        workers: int = 0,
+    ) -> None:
         self.home = home
+        self.workers = [f"{WORKER}{number}" for number in range(1, workers + 1)]
         port, log_port, trigger_log_port = _free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -90,7 +102,7 @@ class AirflowStack:
         self.home.mkdir(parents=True, exist_ok=True)
         try:
             self.prepare()
-            for part in self.parts:
+            for part in (*self.parts, *self.workers):
                 self.start(part)
             wait_for(self._is_up, "Airflow is up", within_s=START_WITHIN_S, every_s=0.3)
         except BaseException:
@@ -133,9 +145,10 @@ class AirflowStack:
         if name is not None:
             environment = environment | {"AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_ports(1)[0])}
         name = name or part
+        command = _worker(part, self.home) if part.startswith(WORKER) else [part]
         with (self.home / f"{name}.log").open("ab") as log:
             self._parts[name] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", part],
+                [sys.executable, "-m", "airflow", *command],
                 env=environment,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -300,6 +313,13 @@ class AirflowStack:
             return found if found in ENDED else None
 
         return wait_for(state, f"the run {run_id} has ended", within_s=within_s, every_s=0.2)
+
+
+def _worker(name: str, home: Path) -> list[str]:
+    number = name.removeprefix(WORKER)
+    # All of them are on one host, so each needs a name and a pid file; their logs are in the folder that all share.
+    own = ["--celery-hostname", f"worker{number}@%h", "--pid", str(home / f"worker{number}.pid")]
+    return ["celery", "worker", "--concurrency", str(SLOTS_OF_A_WORKER), "--skip-serve-logs", *own]
 
 
 def _free_ports(count: int) -> list[int]:
