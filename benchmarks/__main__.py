@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
-from benchmarks import airflow_tasks, faults, imports, killed, machine, memory, pace, schedule, speed
+from benchmarks import airflow_tasks, faults, imports, killed, machine, memory, pace, scaling, schedule, speed
 from benchmarks.harness import Row, say
 
 MEASURES: dict[str, Callable[[], list[Row]]] = {
@@ -29,6 +29,9 @@ MEASURES: dict[str, Callable[[], list[Row]]] = {
     "killed": killed.killed,
     "faults": faults.faults,
     "imports": imports.imports,
+    "executors": scaling.executors,
+    "workers": scaling.workers,
+    "shards": scaling.shards,
 }
 NOT_COMPARED = (
     "Not compared: real gateways and real networks (loopback only, without TLS); other gateways and formats than "

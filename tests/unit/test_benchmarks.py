@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.ground_truth import contradicts
 
 from benchmarks import __main__ as bench
-from benchmarks import killed, schedule
+from benchmarks import killed, scaling, schedule
 from benchmarks.arithmetic import busiest_second, most_saved, pace
 from benchmarks.clients import CLIENTS, Order, message_ids
 from benchmarks.harness import BareServer, Round, Row, Series, doubts, final_outcomes, flattered, ratio
@@ -213,3 +213,10 @@ def test_the_bare_server_answers_requests_that_come_together_and_in_pieces(serve
 def test_a_row_is_measured_from_end_to_end() -> None:
     (row,) = killed.killed(scale=0.02)
     assert row.verdict == "met"
+
+
+@pytest.mark.parametrize("measure", [scaling.workers, scaling.shards])
+def test_what_docs_say_of_scaling_is_measured_from_end_to_end(measure: Callable[[float], list[Row]]) -> None:
+    rows = measure(0.01)
+    assert rows
+    assert {row.verdict for row in rows} == {"—"}
