@@ -45,7 +45,7 @@ dist: prepare ## build the sdist and the wheel into dist/, and check them
 demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sandbox
 	@$(VENV_PYTHON) scripts/demo.py $(ARGS)
 
-bench: prepare ## measure what docs/performance.md says (ARGS="--only engine"; ARGS=--help)
+bench: prepare ## measure what docs/performance.md and docs/scaling.md say (ARGS="--only engine"; ARGS=--help)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
 torture: prepare ## attack the package with faults, floods and noise, and count what is lost (ten minutes)

@@ -16,6 +16,9 @@ from support.waiting import wait_for
 DAG_ID = "cancel_large_campaign"
 SHARDS = 4
 IN_FLIGHT = 16
+BUNCHED = 1.1
+"""The sandbox counts when it gets to read a request. On the cores that it shares with all of Airflow that may be late, and requests
+that left one after the other then arrive together. One shard more than there are would exceed the rate by a quarter."""
 EXAMPLE = Path(__file__).resolve().parents[2] / "dags" / f"{DAG_ID}.py"
 
 
@@ -93,7 +96,7 @@ class Large:
         outcomes = final_outcomes(self.folder / "report")
         assert set(outcomes) == set(self.ids)
         assert set(outcomes.values()) == {"cancelled"}
-        assert rate / SHARDS < self.sandbox.busiest_second("clickatell") <= rate
+        assert rate / SHARDS < self.sandbox.busiest_second("clickatell") <= rate * BUNCHED
         return Counter(shard["try_number"] for shard in self.shards())
 
 
