@@ -245,7 +245,7 @@ def test_every_form_of_a_secret_is_masked_before_anything_is_sent(
 ) -> None:
     """Raw, quoted for URLs, in base64 and in JSON: whatever else logs it, Airflow hides it."""
     masked: set[str] = set()
-    monkeypatch.setattr("airflow_provider_smscancel.hooks.base.mask_secret", masked.add)
+    monkeypatch.setattr("airflow_provider_smscancel.hooks.connecting.mask_secret", masked.add)
     world.hook(service, password=secret).get_conn()
     assert set(secret_forms(secret)) <= masked
     assert world.calls() == {}
@@ -255,7 +255,7 @@ def test_a_secret_is_masked_also_when_the_connection_turns_out_wrong(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masked: set[str] = set()
-    monkeypatch.setattr("airflow_provider_smscancel.hooks.base.mask_secret", masked.add)
+    monkeypatch.setattr("airflow_provider_smscancel.hooks.connecting.mask_secret", masked.add)
     with pytest.raises(ValueError, match="timeout"):
         world.hook(REST_JSON, extra={"timeout": "never"}).get_conn()
     assert TOKEN in masked
