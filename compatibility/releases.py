@@ -16,7 +16,15 @@ DIRECT_AS_OF = "2026-03-16"
 TOOLS_AS_OF = "2026-11-20"
 NEEDED_BY_DIRECT = ("aiosignal",)
 """What those requirements need in a newer release than an old Airflow's own set has."""
-TOOLS = ("hypothesis", "moto[s3,server]>=5.2.5", "pytest", "psycopg[binary]", "psycopg2-binary", "statsd")
+TOOLS = (
+    "hypothesis",
+    "moto[s3,server]>=5.2.5",
+    "pandas",
+    "pytest",
+    "psycopg[binary]",
+    "psycopg2-binary",
+    "statsd",
+)
 """What the tests run with. It stands for no part of anybody's Airflow, so it may be newer than that."""
 NEEDED_BY_TOOLS = ("py-partiql-parser",)
 PROVIDERS = ("amazon[s3fs]", "http", "openlineage", "postgres", "sqlite")

@@ -59,8 +59,6 @@ SWITCHES = (
 """A zone, and a moment in UTC ten seconds before its clocks change."""
 FAR_DATES = (
     "0001-01-01T00:00:00+00:00",
-    "0001-01-01T00:00:00+14:00",
-    "9999-12-31T23:59:59-12:00",
     "9999-12-31T23:59:59+14:00",
     "1969-12-31T23:59:59Z",
     "1970-01-01T00:00:00+23:59",
@@ -82,6 +80,8 @@ NO_DATES = (
     "1800000000",
     "9" * 400,
     "2027-05-17T09:00:00+99:00",
+    "0001-01-01T00:00:00+14:00",  # in UTC that is in no year that Python knows
+    "9999-12-31T23:59:59-12:00",
     "\x00",
     "".join(chr(0x660 + int(each)) if each.isdigit() else each for each in "2027-05-17T09:00:00Z"),
     "",

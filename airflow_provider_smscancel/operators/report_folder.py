@@ -49,11 +49,11 @@ def open_path(name: str, text: str) -> ObjectStoragePath:
         seen; nothing was sent.
     :raises SourceUnavailable: the store's credentials can not be had now; nothing was sent.
     """
-    _check_characters(name, text)
     try:
         url = urlsplit(text) if "://" in text else None
     except ValueError as error:  # of brackets that are not an address
         raise ValueError(f"{name} is a URL that can't be read: {error}.") from None
+    _check_characters(name, text)
     scheme = url.scheme if url is not None else ""
     if not text.startswith("/") and (not scheme or re.match("(?:file|local)://(?!/)", text)):
         # What a relative path means differs between versions of Airflow.

@@ -23,7 +23,7 @@ MOST_DIGITS_SHOWN = 6
 _NAME = re.compile(r"[\w .-]{1,32}")
 # Strict, and before anything else looks at it: where a host begins and ends, two parsers may disagree.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_AUTHORITY = re.compile(rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|(?:{_LABEL}\.){{0,60}}{_LABEL}\.?)(?::[0-9]{{1,5}})?")
+_AUTHORITY = re.compile(rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|(?:{_LABEL}\.){{0,60}}{_LABEL}\.?)(?::[0-9]{{0,5}})?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:-]*){0,20}")
 _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 

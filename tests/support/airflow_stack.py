@@ -241,7 +241,8 @@ class AirflowStack:
         def known() -> bool:
             errors = self.call("GET", "/importErrors")["import_errors"]
             assert not errors, errors[0]["stack_trace"]
-            return self._session.get(f"{self.url}{self.api}/dags/{dag_id}", timeout=30).ok
+            # The details are read from the serialized DAG, without which no run can start; that is written a moment later.
+            return self._session.get(f"{self.url}{self.api}/dags/{dag_id}/details", timeout=30).ok
 
         wait_for(known, f"the DAG {dag_id} is known", within_s=60, every_s=0.3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import threading
@@ -15,6 +16,13 @@ from torture.plan import TINY
 from torture.soak import Holding, attack, held_by, judged
 
 RUNS = 5
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """Take memory from the system, and not from what the process has freed before."""
+    taken = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    taken.write(b"\1" * size)
+    return taken
 
 
 def test_iterators_that_are_left_early_and_triggers_that_are_ended_leave_nothing_behind() -> None:
@@ -41,7 +49,7 @@ def leaks() -> Iterator[dict[str, Callable[[], object]]]:
             "threads": leave_thread,
             "files": leave_file,
             "sockets": lambda: stack.enter_context(socket.create_server(("127.0.0.1", 0))),
-            "memory": lambda: stack.callback(len, os.urandom(4 << 20)),
+            "memory": lambda: stack.callback(len, _mapped(4 << 20)),
         }
         ended.set()
 

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.serde import serialize
 from support.sandboxed import (
     ESENDEX_JSON,
     HTTP_API,
@@ -29,6 +28,7 @@ from support.sandboxed import (
     World,
     closed_port,
 )
+from support.versions import serialize
 
 from airflow_provider_smscancel.transport.redaction import secret_forms
 
