@@ -21,6 +21,7 @@ TOOLS = (
     "moto[s3,server]>=5.2.5",
     "pandas",
     "pytest",
+    "ruff",
     "psycopg[binary]",
     "psycopg2-binary",
     "statsd",

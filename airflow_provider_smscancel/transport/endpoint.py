@@ -141,7 +141,8 @@ def _proxy_for(base_url: str) -> Proxy | None:
     url = str(prepend_scheme_if_needed(url, "http"))  # type: ignore[no-untyped-call]
     user, password = get_auth_from_url(url)
     parts = urlsplit(url)
-    if not parts.hostname or parts.port == 0:  # asking for the port checks it
+    host = parts.hostname or ""
+    if not host or any(each.isspace() for each in host) or parts.port == 0:  # asking for the port checks it
         raise ValueError("no host")
     authorization = None
     if user:

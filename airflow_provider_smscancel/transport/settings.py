@@ -192,6 +192,7 @@ def _split(kind: ConnectionType, url: str) -> SplitResult:
 def _is_plain(parts: SplitResult) -> bool:
     return (
         len(parts.netloc) <= 260
+        and not (parts.netloc.endswith(":") and parts.path)  # a scheme with one slash missing
         and _AUTHORITY.fullmatch(parts.netloc) is not None
         and len(parts.path) <= 200
         and _PATH.fullmatch(parts.path) is not None

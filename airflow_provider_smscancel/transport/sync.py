@@ -111,12 +111,11 @@ class SyncTransport:
             requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
         prepared.url = request.url  # as it is: requests would quote it anew
-        self._endpoint.proxy()  # says that it is no URL, which requests would take for an unknown host of the gateway
-        settings = self.session.merge_environment_settings(request.url, {}, True, None, None)
-        # Both say which variable is wrong, which requests would not.
+        # Both say which variable is wrong, which requests would not: it takes a proxy's for an unknown host of the gateway.
         self._endpoint.proxy()
         if self._endpoint.is_https:
             self._endpoint.ca_bundle()
+        settings = self.session.merge_environment_settings(request.url, {}, True, None, None)
         response = self.session.send(prepared, timeout=(self._connect_limit, self._timeout), **settings)
         with contextlib.closing(response):
             body = b"".join(self._parts(response))
