@@ -13,7 +13,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from conftest import Client, RawServer, answering, get, http_answer, reset
+from support.both_transports import Client, RawServer, answering, get, http_answer, reset
 from support.tls import Authority
 
 from airflow_provider_smscancel.gateways.base import Request

@@ -11,7 +11,7 @@ import traceback
 
 import pytest
 import requests
-from conftest import Client, RawServer, answering, get, http_answer
+from support.both_transports import Client, RawServer, answering, get, http_answer
 
 from airflow_provider_smscancel import __version__
 from airflow_provider_smscancel.gateways.base import Request
