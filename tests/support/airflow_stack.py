@@ -97,6 +97,8 @@ class AirflowStack:
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
+        # Seen: after minutes without a request a kept connection looked open, and nobody answered on it.
+        self._session.headers["Connection"] = "close"
 
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
