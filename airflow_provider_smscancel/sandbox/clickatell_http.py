@@ -101,6 +101,8 @@ def _run(state: SandboxState, command: str, parameters: dict[str, str]) -> Reply
         session_id = _check_session(state, parameters)
         return Reply(200, f"OK: {session_id}".encode("ascii"))
     if "session_id" in parameters:
+        if command == "delmsg":
+            _note_stops(state, parameters)
         _check_session(state, parameters)
     else:
         _check_credentials(state, parameters)
@@ -153,6 +155,20 @@ def _statuses(state: SandboxState, parameters: dict[str, str], *, stop: bool) ->
         raise _RefusalError("104")
     # No message_id: the ids that are named here are not the one that was asked for.
     return Reply(200, "\n".join(_line(state, message, stop) for message in messages).encode("ascii"))
+
+
+def _note_stops(state: SandboxState, parameters: dict[str, str]) -> None:
+    # Who asks in a session that has just expired has asked.
+    for message in _meant(state, parameters):
+        state.note_stop(message)
+
+
+def _meant(state: SandboxState, parameters: dict[str, str]) -> list[Message]:
+    api_message_id = parameters.get("apimsgid")
+    if not api_message_id:
+        return state.find_by_client_id(parameters.get("climsgid", ""))
+    message = state.find(CLICKATELL, api_message_id)
+    return [] if message is None else [message]
 
 
 def _line(state: SandboxState, message: Message, stop: bool) -> str:

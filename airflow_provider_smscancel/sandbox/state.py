@@ -45,7 +45,7 @@ class Message:
 
     :param code: the gateway's status code to show in place of the usual one, or ``None``.
     :param stop_requests: how often a stop of it was handled.
-    :param first_stop_at: when the first stop of it arrived, also if a fault kept that from being handled.
+    :param first_stop_at: when the first stop of it arrived, also if a fault or an expired session kept that from being handled.
     """
 
     id: str
@@ -183,6 +183,11 @@ class SandboxState:
                 self._by_client_id.setdefault(client_message_id, []).append(message)
         return message
 
+    def note_stop(self, message: Message) -> None:
+        """Note that a stop of a message has arrived, whatever becomes of it."""
+        if message.first_stop_at is None:
+            message.first_stop_at = self.now()
+
     def stop(self, message: Message) -> tuple[bool, Phase]:
         """Cancel a message if it can still be cancelled.
 
@@ -190,8 +195,7 @@ class SandboxState:
         """
         now = self.now()
         phase = message.phase(now)
-        if message.first_stop_at is None:
-            message.first_stop_at = now
+        self.note_stop(message)
         if self._rehearsing:
             self._undo.append((message, message.cancelled_at, message.code, message.stop_requests))
         message.stop_requests += 1

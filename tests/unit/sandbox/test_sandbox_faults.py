@@ -137,6 +137,17 @@ def test_the_record_tells_of_a_stop_that_arrived_whatever_became_of_it(
     assert rows[never_asked]["first_stop_at"] is None
 
 
+def test_a_message_whose_stop_came_in_an_expired_session_was_asked_for(
+    seed: Seed, truth: Truth, http_stop: Callable[..., str]
+) -> None:
+    asked, never_asked = seed("clickatell"), seed("clickatell")
+    assert http_stop(asked, {"session_id": "0" * 32}) == "ERR: 003, Session ID expired"
+    rows = truth()
+    assert rows[asked]["first_stop_at"] is not None
+    assert (rows[asked]["state"], rows[asked]["stop_requests"]) == ("scheduled", 0)
+    assert rows[never_asked]["first_stop_at"] is None
+
+
 @pytest.mark.parametrize(("kind", "word"), [("empty-200", ""), ("html-200", "<html>")])
 def test_a_200_without_the_gateways_word_may_have_acted_or_not(
     set_faults: SetFaults, rest_stop: Stop, seed: Seed, truth: Truth, kind: str, word: str
