@@ -9,6 +9,7 @@ that may leave before a request about them arrives are asked only while that cos
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from airflow_provider_smscancel.campaigns.messages import UNDATED
@@ -30,6 +31,7 @@ class ByDate:
     def __init__(self, due: array[float], todo: Iterable[int]) -> None:
         self._due = due
         self._order = array("q", sorted(todo, key=due.__getitem__))
+        self._undated = bisect_right(self._order, UNDATED, key=due.__getitem__)
         self._taken = bytearray(len(self._order))
         self._next = 0
         self._safe = 0
@@ -52,10 +54,17 @@ class ByDate:
         """Go through those that were not taken."""
         return (index for index, taken in zip(self._order, self._taken, strict=True) if not taken)
 
-    def take_past(self, now: float) -> Iterator[int]:
-        """Take those whose time has passed."""
-        while self._skip_taken() and UNDATED < self._due[self._order[self._next]] <= now:
-            yield self.take(self._next)
+    def take_undated(self) -> int | None:
+        """Take the next that has no date, if there is one."""
+        if self._next < self._undated and self._skip_taken() and self._next < self._undated:
+            return self.take(self._next)
+        return None
+
+    def take_past(self, now: float) -> int | None:
+        """Take the next whose time has passed, if there is one."""
+        if self._skip_taken() and UNDATED < self._due[self._order[self._next]] <= now:
+            return self.take(self._next)
+        return None
 
     def peek(self, certain_from: float, requests_per_second: float) -> int | None:
         """Find the position of the one to ask next, once those whose time has passed are taken.

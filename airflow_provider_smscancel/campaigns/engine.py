@@ -253,7 +253,7 @@ class Engine:
         if (
             not self._turn.locked()
             and self._gate.is_set()
-            and len(self._queue)
+            and self._queue
             and self._sessions.ready
             and self._pacer.try_acquire()
         ):
@@ -269,7 +269,7 @@ class Engine:
         """
         if not self._gate.is_set():
             await self._gate.wait()
-        elif not len(self._queue):
+        elif not self._queue:
             await self._wait_for_work()
         elif not self._sessions.ready:
             await self._open_session()
@@ -280,6 +280,8 @@ class Engine:
         return None
 
     def _pop(self) -> Job | None:
+        if (job := self._queue.pop_undated()) is not None:
+            return job
         # A question saves nobody, so none is in vain.
         doubtful_s = self._doubt.seconds if self._first is Verb.STOP else 0.0
         return self._queue.pop(self._clock.now(), doubtful_s, self._pace())

@@ -56,6 +56,14 @@ class WorkQueue:
         waiting = len(self._urgent) + len(self._repeats) + len(self._late) + len(self._queries)
         return len(self._fresh) + waiting
 
+    def __bool__(self) -> bool:
+        return bool(self._fresh or self._urgent or self._repeats or self._late or self._queries)
+
+    def pop_undated(self) -> Job | None:
+        """Take a message that has no date and was not asked yet, if there is one: it comes before all others, by any clock."""
+        index = self._fresh.take_undated()
+        return None if index is None else Job(index, self._first)
+
     def pop(self, now: float, doubtful_s: float = 0.0, requests_per_second: float = math.inf) -> Job | None:
         """Take the most urgent job.
 
@@ -65,7 +73,8 @@ class WorkQueue:
         :param requests_per_second: how fast the messages behind it will be asked.
         """
         certain_from = now + doubtful_s
-        self._late.extend(Job(index, self._first) for index in self._fresh.take_past(now))
+        while (past := self._fresh.take_past(now)) is not None:
+            self._late.append(Job(past, self._first))
         while self._urgent and self._is_in_vain(self._urgent[0][0], now, certain_from, requests_per_second):
             self._late.append(heapq.heappop(self._urgent)[2])
         fresh = self._fresh.peek(certain_from, requests_per_second)

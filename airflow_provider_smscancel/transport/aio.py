@@ -27,6 +27,7 @@ from airflow_provider_smscancel.transport.failure import (
 from airflow_provider_smscancel.transport.redaction import QUIET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 
@@ -51,7 +52,9 @@ class AsyncTransport:
         self._timeout = timeout
         # A little less than the whole, so that a short limit still tells which of the two ran out.
         self._connect_limit = min(timeout * 0.95, CONNECT_LIMIT_S)
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._usual_headers: Mapping[str, str] | None = None
         self._options: dict[str, Any] = {}
         self._extra_headers: dict[str, str] = {}
 
@@ -70,9 +73,15 @@ class AsyncTransport:
             resolver=ThreadedResolver(),  # the system's own, as `requests` uses, also beside aiodns
             ssl=self._tls_context() if self._endpoint.is_https else True,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers={**BASE_HEADERS, **self._extra_headers},
+        self._connector = connector
+        self._sessions = [self._open_session({})]
+        return self
+
+    def _open_session(self, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=self._connector,
+            connector_owner=False,
+            headers={**BASE_HEADERS, **self._extra_headers, **headers},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,  # or aiohttp would read .netrc
@@ -84,16 +93,19 @@ class AsyncTransport:
         )
         # aiohttp would silently repeat a DELETE or a GET when a kept-alive connection turns out to be closed,
         # though the gateway may have acted on it. There is no public switch.
-        self._session._retry_connection = False  # noqa: SLF001
-        return self
+        session._retry_connection = False  # noqa: SLF001
+        return session
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close every connection; requests that are still under way break."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        sessions, self._sessions = self._sessions, []
+        self._usual_headers = None
+        for session in sessions:
+            await session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
     async def send(self, request: Request) -> Answer:
         """Send one request, once, and read its whole answer.
@@ -103,14 +115,13 @@ class AsyncTransport:
         :raises ValueError: when the request is for another service, or cannot be sent as HTTP. Mend the
             caller.
         """
-        session = self._session
-        if session is None:
+        if not self._sessions:
             raise RuntimeError("AsyncTransport is used outside its `async with` block")
         self._endpoint.check(request)
         # Not through `with`, which costs time on every request.
         token = QUIET.set(True)
         try:
-            return await self._exchange(session, request)
+            return await self._exchange(request)
         except TransportFailure as error:
             found = error
         except Exception as error:  # whatever it is, its text may hold a secret
@@ -127,12 +138,22 @@ class AsyncTransport:
             scheme=self._scheme, authority=self._authority, path=path or "/", query_string=query, encoded=True
         )
 
-    async def _exchange(self, session: aiohttp.ClientSession, request: Request) -> Answer:
+    async def _exchange(self, request: Request) -> Answer:
+        headers: Mapping[str, str] | None = request.headers
+        if headers is self._usual_headers:
+            session, headers = self._sessions[-1], None
+        else:
+            session = self._sessions[0]
+            if self._usual_headers is None and not self._options:
+                # Gateways keep one mapping for all their requests: a session that has it for its own need not merge it.
+                # Never with a proxy: aiohttp tells it a session's headers, credentials included, when it asks for a tunnel.
+                self._sessions.append(self._open_session(request.headers))
+                self._usual_headers = headers
         # Not `async with`, whose exit costs time: an answer read to its end has given its connection back.
         response = await session.request(
             request.method,
             self._url(request.url),
-            headers=request.headers,
+            headers=headers,
             data=request.body,
             allow_redirects=False,
             **self._options,
@@ -238,24 +259,30 @@ class _CleanConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._used: weakref.WeakSet[object] = weakref.WeakSet()
+        self._has_unread: weakref.WeakKeyDictionary[Any, Callable[[int], Any]] = weakref.WeakKeyDictionary()
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         while True:
             connection = await super().connect(*args, **kwargs)
             protocol: Any = connection.protocol
-            if protocol in self._used and (protocol.should_close or _has_unread(protocol.transport)):
-                connection.close()
-                continue
-            self._used.add(protocol)
-            return connection
+            has_unread = self._has_unread.get(protocol)
+            if has_unread is None:
+                self._has_unread[protocol] = _unread_on(connection.transport)
+                return connection
+            # What the loop has read already makes aiohttp want to close it; what it has not, only the socket knows.
+            if not has_unread(0) and not protocol.should_close:
+                return connection
+            connection.close()
 
 
-def _has_unread(transport: asyncio.Transport) -> bool:
-    """Say whether something came that the loop has not read yet (or the end of the connection did)."""
+def _unread_on(transport: Any) -> Callable[[int], Any]:
+    """Make what says whether something came that the loop has not read yet (or the end of the connection did).
+
+    Made once for each connection: it is asked before every request.
+    """
     found = select.poll()
     found.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(found.poll(0))
+    return found.poll
 
 
 class _ProxiedConnector(_CleanConnector):
