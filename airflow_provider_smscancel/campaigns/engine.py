@@ -403,8 +403,13 @@ class Engine:
             give_up=self._give_up_on_gateway,
         )
 
-    def _give_up_on_gateway(self, why: str) -> None:
-        log.error("%s %s: giving up. %d messages are open.", self._gateway.label, why, self._ledger.open)
+    def _give_up_on_gateway(self, down_for_s: float) -> None:
+        log.error(
+            "%s has given no answer for %.0f s: giving up. %d messages are open.",
+            self._gateway.label,
+            down_for_s,
+            self._ledger.open,
+        )
         self.end(RunEnd.GATEWAY_DOWN)
 
     async def _probe_once(self) -> bool:
@@ -428,7 +433,12 @@ class Engine:
         self.stats.throttled += 1
         patience_s = self._limits.give_up_after_s - self._health.busy_for(self._loop.time())
         if patience_s < 0 and self._health.still_busy():
-            self._give_up_on_gateway("has only asked to slow down")
+            log.error(
+                "%s has only asked to slow down: giving up. %d messages are open.",
+                self._gateway.label,
+                self._ledger.open,
+            )
+            self.end(RunEnd.GATEWAY_DOWN)
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         pause_s = retry_after_seconds(verdict.retry_after, now=now)
         # No longer than the run would wait for the gateway anyway: then it is asked a few times more, and given up.

@@ -31,7 +31,7 @@ class Outage:
     :param probe: makes one request; says whether there was one to make.
     :param goes_on: says whether the run does.
     :param is_too_late: says whether the last message has left.
-    :param give_up: ends the run; is told why.
+    :param give_up: ends the run; is told for how many seconds there was no answer.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Outage:
         probe: Callable[[], Awaitable[bool]],
         goes_on: Callable[[], bool],
         is_too_late: Callable[[], bool],
-        give_up: Callable[[str], None],
+        give_up: Callable[[float], None],
     ) -> None:
         self._label = label
         self._health = health
@@ -91,6 +91,6 @@ class Outage:
             if not self._health.down:
                 return
             if self._health.patience_left(self._now()) <= 0 or (probed and self._is_too_late()):
-                self._give_up(f"has given no answer for {self._health.down_for(self._now()):.0f} s")
+                self._give_up(self._health.down_for(self._now()))
                 return
             probed = await self._probe() or probed

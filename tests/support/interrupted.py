@@ -45,7 +45,9 @@ class Interrupted:
     def wait_for_a_third(self) -> None:
         """Wait until a third is stopped."""
         wait_for(
-            lambda: self.stopped() >= len(self.ids) // 3, "a third of the campaign is stopped", within_s=60
+            lambda: self.stopped() >= len(self.ids) // 3,
+            "a third of the campaign is stopped",
+            within_s=60 + len(self.ids) / 5,
         )
 
     def wait_until_in_the_middle(self) -> psutil.Process:
