@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -65,7 +66,11 @@ def _announce(url: str) -> None:
         f"  Esendex licence key: {sandbox.ESENDEX_LICENSE_KEY}",
         f"  ground truth: {url}/_sandbox/messages",
     )
-    print("\n".join(lines), flush=True)
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        # Who read it has left, `head` say; those who were told the port stay. Python would complain again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _not_negative(text: str) -> float:

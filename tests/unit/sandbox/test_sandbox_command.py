@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from support.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +50,34 @@ def test_it_announces_itself_serves_and_stops_cleanly_on_a_signal(number: signal
         assert process.stderr.read() == ""
         for credential in ("sandbox-token", "sandbox-password", "sandbox-api", "5a9dbe5a-0000-4000-8000"):
             assert credential in output
+
+
+def test_it_serves_although_nobody_reads_where() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = subprocess.Popen(
+        [*COMMAND, "--port", str(port)], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    try:
+        wait_for(
+            lambda: answers(f"http://127.0.0.1:{port}/_sandbox/messages"), "the sandbox answers", within_s=60
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(url, timeout=10).status_code == 200
+    return False
 
 
 def test_it_stops_although_an_answer_is_still_due() -> None:
