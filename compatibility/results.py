@@ -19,20 +19,22 @@ CHECKS = {
 """Modules of `tests/compatibility`, each with its heading."""
 ABOUT_THE_CHECKOUT = ("test_docs", "test_house_rules", "test_benchmarks")
 """Tests of things that are the same wherever the package runs."""
-TESTS = (
-    "tests/compatibility",
-    "tests/gateways",
-    "tests/unit",
-    *(f"--ignore=tests/unit/{name}.py" for name in ABOUT_THE_CHECKOUT),
-)
 SLOW_AND_THE_SAME = (
     "tests/unit/sandbox",
     "tests/unit/campaigns/test_saving_most.py",
     "tests/unit/campaigns/test_saving_most_in_adversity.py",
     "tests/unit/campaigns/test_sources_files.py",
+    "tests/unit/cli/test_cli_terminal.py",
+    "tests/unit/gateways/test_round_trip.py",
 )
-"""What says little about a release of Airflow for the time that it takes: left out where time matters."""
-QUICK_TESTS = (*TESTS, *(f"--ignore={path}" for path in SLOW_AND_THE_SAME))
+"""What says little about a release of Airflow for the time that it takes. `make test` runs it, in the newest one."""
+TESTS = (
+    "tests/compatibility",
+    "tests/gateways",
+    "tests/unit",
+    *(f"--ignore=tests/unit/{name}.py" for name in ABOUT_THE_CHECKOUT),
+    *(f"--ignore={path}" for path in SLOW_AND_THE_SAME),
+)
 HEADINGS = ("Airflow", "Python", "unit and sandbox tests", *CHECKS.values())
 
 
