@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from support.waiting import wait_for
 Row = dict[str, Any]
 START_WITHIN_S = 120.0
 STOP_WITHIN_S = 15.0
+TRIES_OF_A_CALL = 5
 ENDED = frozenset({"success", "failed"})
 PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 WORKER = "worker "
@@ -225,7 +227,12 @@ class AirflowStack:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Make one call of the REST API; ``path`` begins behind :attr:`api`."""
-        answer = self._session.request(method, f"{self.url}{self.api}{path}", json=body, timeout=30)
+        for _ in range(TRIES_OF_A_CALL):
+            answer = self._session.request(method, f"{self.url}{self.api}{path}", json=body, timeout=30)
+            # So it answers when SQLite is locked, as the scheduler writes; nothing was changed then.
+            if not (answer.status_code == 500 and '"Database error"' in answer.text):
+                break
+            time.sleep(1)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json() if answer.content else None
 
