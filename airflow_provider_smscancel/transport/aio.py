@@ -158,6 +158,10 @@ class AsyncTransport:
             allow_redirects=False,
             **self._options,
         )
+        if response.status < 200 and response._protocol is not None:  # noqa: SLF001 - there is no public way to it
+            # Only a 101 gets here, and nobody asks for one. aiohttp has given the connection back already, and would take the
+            # answer that may still come for that to the next request.
+            response._protocol.force_close()  # noqa: SLF001
         try:
             headers = response.headers
             length = headers.get("Content-Length")

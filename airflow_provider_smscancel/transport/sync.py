@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http
 import http.client
 import os
 import socket
@@ -261,9 +262,22 @@ def _exchange() -> _Exchange:
 
 
 class _WholeHeadResponse(http.client.HTTPResponse):
-    """Notices a head that was cut: ``http.client`` takes the end of the stream for the end of the headers."""
+    """Reads a head as HTTP means it, where ``http.client`` does not.
+
+    It notices a head that was cut, which ``http.client`` takes for one that has ended. And it waits for the answer
+    behind interim ones, such as 102 and 103: ``http.client`` knows only 100 as such, takes any other for the answer
+    and uses the connection again, so that what comes then would pass for the answer to the next request.
+    """
 
     def begin(self) -> None:
+        self._begin_one()
+        while 100 <= self.status <= 199 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]  # or begin() would think itself done
+            self._begin_one()
+        if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.will_close = True  # nobody asked for that, and what follows is no HTTP
+
+    def _begin_one(self) -> None:
         stream = self.fp
         reader: Any = _LastLine(stream)
         self.fp = reader

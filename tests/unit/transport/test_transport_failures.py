@@ -16,7 +16,7 @@ import pytest
 from support.both_transports import Client, RawServer, answering, get, http_answer, reset
 from support.tls import Authority
 
-from airflow_provider_smscancel.gateways.base import Request
+from airflow_provider_smscancel.gateways.base import Answer, Request
 from airflow_provider_smscancel.transport.body import plain_body
 from airflow_provider_smscancel.transport.failure import (
     NEVER_LEFT_KINDS,
@@ -390,6 +390,39 @@ def test_an_answer_that_comes_twice_is_never_taken_for_that_to_the_next_request(
 
 
 # --- the thread behind the single call ---
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Whatever"])
+def test_an_interim_answer_is_not_taken_for_the_answer(client, serve, status):
+    """What came behind a 102 passed for the answer to the next request: a message was called cancelled that was not."""
+
+    def answer_late(server: RawServer, connection: socket.socket) -> None:
+        for body in (b"true", b"false"):
+            if server.read_request(connection):
+                connection.sendall(f"HTTP/1.1 {status}\r\nLink: </style>\r\n\r\n".encode() * 2)
+                server.stopping.wait(0.1)
+                connection.sendall(http_answer(body))
+
+    server = serve(answer_late)
+    found = client.send(server.url, get(server.url), get(server.url))
+    assert [(one.status, one.body) for one in found] == [(200, b"true"), (200, b"false")]
+    assert server.connections == 1
+
+
+def test_a_connection_that_switches_protocols_is_not_used_again(client, serve):
+    def switch(server: RawServer, connection: socket.socket) -> None:
+        if server.read_request(connection) and server.connections == 1:
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            server.stopping.wait(0.2)
+            with contextlib.suppress(OSError):
+                connection.sendall(http_answer(b"true"))
+        else:
+            connection.sendall(http_answer(b"false"))
+
+    server = serve(switch)
+    switched, second = client.send(server.url, get(server.url), get(server.url))
+    assert not isinstance(switched, Answer) or switched.status == 101
+    assert (second.status, second.body) == (200, b"false")
 
 
 def test_a_signal_interrupts_a_call_and_ends_its_connection(serve):
