@@ -150,13 +150,17 @@ class Engine:
             self._end = why
             self._finished.set()
 
+    def keep_open(self) -> None:
+        """However the run ends, keep what is open to yourself, until :meth:`hand_over_open`."""
+        self._suspended = True
+
     def suspend(self) -> None:
         """End, but keep what is open to yourself: the run goes on elsewhere, or :meth:`hand_over_open` ends it for good."""
-        self._suspended = True
+        self.keep_open()
         self.end(RunEnd.STOPPED)
 
     async def hand_over_open(self, end: RunEnd = RunEnd.STOPPED) -> None:
-        """Hand over as open what is not settled: what :meth:`suspend` kept back, or all when the run could not even begin."""
+        """Hand over as open what is not settled: what was kept back, or all when the run could not even begin."""
         self._suspended = False
         await self._conclude(end)
 

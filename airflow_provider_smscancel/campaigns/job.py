@@ -25,6 +25,8 @@ from airflow_provider_smscancel.transport.pacer import departures_per_second
 PROGRESS_EVERY_S = 5.0
 WAIT_S = 0.25
 CUT_SHORT_S = 2.6
+LEFT_TO_ANOTHER_S = 300.0
+"""How long a run that another process seems to have taken over waits to be told so, before it ends by its own word."""
 
 
 class Log(Protocol):
@@ -204,9 +206,15 @@ class Job:
         try:
             # In threads: sorting a million messages takes a moment, and so does what a store is asked for.
             self._engine = await asyncio.to_thread(self._make_engine, self._note_settled)
+            self._engine.keep_open()
             running = asyncio.create_task(run_engine(self._engine, self.service.open_transport))
             # Shielded, so that what is in flight gets its time when this is cancelled.
             self.end = await asyncio.shield(running)
+            if self.end is not RunEnd.COMPLETE:
+                if await asyncio.to_thread(self._is_over):
+                    # Whoever runs this is about to learn that it is no longer its to run. A word of the end would end it for all.
+                    await asyncio.sleep(LEFT_TO_ANOTHER_S)
+                await self._engine.hand_over_open(self.end)
         except asyncio.CancelledError:
             self._hurry = True
             # A task of its own: Airflow's triggerer cancels again every second until this has ended.

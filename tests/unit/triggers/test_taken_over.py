@@ -7,7 +7,8 @@ import contextlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 from support.deferring import USER_ACTION, again, deferred_by, first_event
 from support.operating import FakeTask, Row, Seed, final_outcomes, requests_so_far, states, truth
 
+from airflow_provider_smscancel.campaigns import job
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.journal import Journal
+from airflow_provider_smscancel.campaigns.run import RunEnd
+from airflow_provider_smscancel.campaigns.tenure import Tenure
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 from airflow_provider_smscancel.triggers.cancel_messages import CancelMessagesTrigger
 
@@ -84,6 +88,71 @@ def test_a_triggerer_that_took_over_says_nothing_of_what_the_stalled_one_has_sto
     assert event["summary"]["outcomes"]["cancelled"] == 200
     assert final_outcomes(tmp_path) == dict.fromkeys(ids, "cancelled")
     assert counts_in(tmp_path) == {"cancelled": 200}
+
+
+async def stalled_until_it_gives_up(
+    trigger: CancelMessagesTrigger, sandbox: SandboxServer, meanwhile: Callable[[], Awaitable[Any]]
+) -> asyncio.Task[Row]:
+    """Let a trigger stand still while something else goes on, and then give up, as it finds that it has waited too long."""
+    sandbox.state.latency = 30.0
+    running = asyncio.create_task(first_event(trigger))
+    await until(lambda: requests_so_far(sandbox) > 0)
+    sandbox.state.latency = 0.0
+    await meanwhile()
+    assert trigger._job is not None
+    assert trigger._job._engine is not None
+    trigger._job._engine.end(RunEnd.GATEWAY_DOWN)
+    return running
+
+
+def test_a_triggerer_that_stalled_and_gives_up_by_itself_says_nothing_either(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = seed(200)
+    trigger = deferred_by(sandbox, message_ids=ids, report_path=str(tmp_path))
+    stalled, other = again(trigger), again(trigger)
+    is_over = Tenure.is_over
+    told: list[bool] = []
+
+    def noted(self: Tenure, started_at: datetime) -> bool:
+        told.append(is_over(self, started_at))
+        return told[-1]
+
+    monkeypatch.setattr(Tenure, "is_over", noted)
+
+    async def run() -> None:
+        running = await stalled_until_it_gives_up(stalled, sandbox, lambda: first_event(other))
+        await until(lambda: bool(told))
+        await asyncio.sleep(0.05)
+        assert told == [True]
+        assert not running.done()  # an event would end the task for the other one, too
+        await killed(running, stalled)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    assert final_outcomes(tmp_path) == dict.fromkeys(ids, "cancelled")
+    assert counts_in(tmp_path) == {"cancelled": 200}
+
+
+def test_a_trigger_that_nobody_else_ends_after_all_does_so_itself(
+    tmp_path: Path, sandbox: SandboxServer, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = seed(200)
+    trigger = again(deferred_by(sandbox, message_ids=ids, report_path=str(tmp_path), max_concurrency=5))
+    monkeypatch.setattr(job, "LEFT_TO_ANOTHER_S", 0.05)
+
+    async def taken_over() -> None:
+        (note,) = tmp_path.glob("begun-*")
+        note.write_text('{"by": "somebody who was killed at once"}')
+
+    async def run() -> Row:
+        return await (await stalled_until_it_gives_up(trigger, sandbox, taken_over))
+
+    event = asyncio.run(asyncio.wait_for(run(), 30))
+    assert event["end"] == "gateway_down"
+    outcomes = final_outcomes(tmp_path)
+    assert set(outcomes) == set(ids)
+    assert "not_attempted" in outcomes.values()
+    assert counts_in(tmp_path) == dict(Counter(outcomes.values()))
 
 
 @pytest.mark.parametrize(
