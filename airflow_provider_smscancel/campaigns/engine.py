@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from airflow_provider_smscancel.gateways.base import Answer, Finding, Gateway, R
 from airflow_provider_smscancel.transport.failure import TransportFailure
 from airflow_provider_smscancel.transport.pacer import Pacer
 from airflow_provider_smscancel.transport.policy import retry_after_seconds
+from airflow_provider_smscancel.transport.redaction import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -265,8 +267,11 @@ class Engine:
             # A page of somebody else's may bear any date.
             if is_an_answer(verdict) and self._clock.note(answer, begun + took_s):
                 self._queue.clock_changed(self._clock.now())
-            if session is not None and verdict.finding is not Finding.SESSION:
-                self._sessions.works()
+            if session is not None:
+                if session in verdict.detail:  # told in place of an id: the report must not hold it
+                    verdict = replace(verdict, detail=verdict.detail.replace(session, MASK))
+                if verdict.finding is not Finding.SESSION:
+                    self._sessions.works()
             self._on_verdict(job, verdict, session)
         del self._in_flight[slot]
 

@@ -159,7 +159,7 @@ class ClickatellHttp(ClickatellGateway):
         if len(found) != len(lines):
             return verdict_on(answer, Finding.UNREADABLE, detail="an answer with several lines that disagree")
         if id_type is IdType.CLIENT_MESSAGE_ID:
-            return _verdict_by_client_id(found, answer)
+            return _verdict_by_client_id(found, answer, secret=self._password)
         if len(found) != 1:
             return verdict_on(answer, Finding.UNREADABLE, detail="an answer about more than one message")
         if not same_message(found[0].message_id, message_id):
@@ -333,8 +333,11 @@ def _verdict_of_call(answer: Answer) -> Verdict:
     return names_no_message(verdict)
 
 
-def _verdict_by_client_id(lines: Sequence[_IdLine], answer: Answer) -> Verdict:
-    """Judge lines that name the gateway's own ids: what they agree on, if they do."""
+def _verdict_by_client_id(lines: Sequence[_IdLine], answer: Answer, *, secret: str) -> Verdict:
+    """Judge lines that name the gateway's own ids: what they agree on, if they do.
+
+    :param secret: what an answer may repeat in place of an id, and a report must not hold.
+    """
     verdicts = [status_verdict(line.status, answer) for line in lines]
     if len({verdict.finding for verdict in verdicts}) != 1:
         detail = "the messages under this client id have different statuses"
@@ -346,7 +349,9 @@ def _verdict_by_client_id(lines: Sequence[_IdLine], answer: Answer) -> Verdict:
     ids = [
         line.message_id
         for line in lines
-        if ID_PATTERN.fullmatch(line.message_id) and not _LIKE_A_NUMBER.fullmatch(line.message_id)
+        if ID_PATTERN.fullmatch(line.message_id)
+        and not _LIKE_A_NUMBER.fullmatch(line.message_id)
+        and secret.lower() not in line.message_id.lower()
     ]
     if ids:
         more = f" and {len(ids) - _MAX_IDS_NAMED} more" if len(ids) > _MAX_IDS_NAMED else ""

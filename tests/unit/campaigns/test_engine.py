@@ -531,6 +531,18 @@ def test_client_ids_are_stopped_within_the_session() -> None:
     assert played.outcomes == {"cancelled": 5}
 
 
+def test_a_session_that_comes_back_in_place_of_an_id_is_not_written_down() -> None:
+    def script(call: Call) -> Answer:
+        return line("OK: Session-id-1") if call.verb == "login" else line(f"ID: {call.session} Status: 006")
+
+    gateway = http_api()
+    played = play(gateway, campaign_of(gateway, 5, id_type=IdType.CLIENT_MESSAGE_ID), script)
+    assert played.outcomes == {"cancelled": 5}
+    assert {result.settled.detail for result in played.results} == {
+        "status 006: cancelled; gateway's id: ***"
+    }
+
+
 @pytest.mark.parametrize("code", ["003", "005"])
 def test_a_session_that_ends_is_opened_anew_once_for_all(code: str) -> None:
     sessions = Sessions()

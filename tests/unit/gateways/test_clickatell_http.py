@@ -661,3 +661,10 @@ def test_arbitrary_answers_to_other_calls_never_crash(text, status):
     assert GATEWAY.read_account_check(given_answer).finding is not Finding.ACCEPTED
     assert isinstance(GATEWAY.read_login(given_answer), Verdict)
     assert GATEWAY.read_ping(given_answer) is False
+
+
+def test_the_password_in_place_of_the_gateways_id_is_not_repeated():
+    gateway = ClickatellHttp(user="user", password="Secret-Word", api_id="api")
+    text = f"ID: secret-word Status: 006\nID: x_Secret-Word_y Status: 006\nID: {ID} Status: 006"
+    verdict = gateway.read_stop("mine", IdType.CLIENT_MESSAGE_ID, answer(text))
+    assert verdict.detail == f"status 006: cancelled; gateway's id: {ID}"
