@@ -65,7 +65,11 @@ def tell(what: str, places: int, tried: int, hits: list[str]) -> Row:
     for hit in sorted(set(hits)):
         say(f"   LEAK: {hit}")
     return Row(
-        what, tried, "searches", len(hits), f"hits in {places:,} places, each searched for every needle"
+        what,
+        tried,
+        "searches",
+        len(hits),
+        f"{len(hits)} hits; {places:,} places, each searched for every needle",
     )
 
 
