@@ -467,7 +467,7 @@ def test_wrong_input_makes_the_deadlines_callback_a_failed_one(sandbox: SandboxS
     assert "There is no message to cancel. Nothing was sent." in last["body"]
 
 
-@DEADLINES
+@since("3.3", "executors that run callbacks")
 def test_an_executor_runs_it(tmp_path: Path, seed: Seed, told: Told) -> None:
     import structlog
     from airflow.sdk.execution_time.callback_supervisor import execute_callback
