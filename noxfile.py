@@ -70,9 +70,14 @@ def audit(session: nox.Session) -> None:
 
 
 def set_up(session: nox.Session, what: list[str]) -> None:
-    """Install, unless that was done before."""
-    described = json.dumps([what, releases.prepare.fingerprint()])
+    """Install into an environment that is new, unless that was done before."""
+    described = json.dumps(
+        [what, releases.prepare.fingerprint(), releases.LOWEST.read_text(encoding="utf-8")]
+    )
     stamp = Path(session.virtualenv.location) / f"stamp-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
     if not stamp.exists():
+        # What is there already would be kept wherever it satisfies, however new it is.
+        session.virtualenv.reuse_existing = False
+        session.virtualenv.create()
         session.install("--quiet", *what)
         stamp.touch()

@@ -85,6 +85,15 @@ def test_a_check_that_did_not_run_is_no_success(report: Path) -> None:
     assert result.cells[-1] == "NOT RUN"
 
 
+@pytest.mark.parametrize("skipped", range(len(GOOD)))
+def test_a_check_that_was_only_skipped_is_no_success(report: Path, skipped: int) -> None:
+    rows = [
+        (name, "<skipped/>" if number == skipped else outcome) for number, (name, outcome) in enumerate(GOOD)
+    ]
+    report.write_text(cases(*rows))
+    assert not results.result_of("3.0.6", "3.12").passed
+
+
 def test_an_environment_without_a_report_is_no_success(report: Path) -> None:
     result = results.result_of("3.0.6", "3.12", "could not be had")
     assert not result.passed
