@@ -1,13 +1,10 @@
 """Says what the users of this package rely on, in text: names, signatures, values, keys and statuses.
 
 Usage: ``public_api.py`` prints it; ``public_api.py --write`` puts it into ``docs/api.md``. A test compares the two.
-
-What a run hands over (XComs, files, the trigger's event) is not read from the code: a small campaign is cancelled at the sandbox.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import enum
@@ -21,15 +18,15 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from airflow_provider_smscancel.sandbox.server import SandboxServer
+from handed_over import PACKAGE, indented, results
+
+from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "api.md"
 BLOCK = re.compile(r"(?<=<!-- public api -->\n```text\n).*?(?=```)", re.DOTALL)
-PACKAGE = "airflow_provider_smscancel"
 LONGEST_LINE = 110
 
 # The modules that users import from, and which of their names are theirs to use.
@@ -44,6 +41,7 @@ NAMES = {
         "SentMessage",
         "split_manifest",
     ],
+    "campaigns.telling": ["tell_ending"],
     "exceptions": [
         "SmsGatewayError",
         "SmsGatewayAuthError",
@@ -51,8 +49,10 @@ NAMES = {
         "SmsGatewayUnavailable",
         "SmsGatewayProtocolError",
     ],
-    "hooks.clickatell": ["ClickatellHook"],
-    "hooks.esendex": ["EsendexHook"],
+    **{
+        kind.hook_class.removeprefix(f"{PACKAGE}.").rpartition(".")[0]: [kind.hook_class.rpartition(".")[2]]
+        for kind in CONNECTION_TYPES.values()
+    },
     "operators.cancel_message": ["CancelMessageOperator"],
     "operators.look_at_campaign": ["LookAtCampaignOperator"],
     "triggers.cancel_messages": ["CancelMessagesTrigger"],
@@ -108,6 +108,7 @@ def lines() -> Iterator[str]:
     for title, part in (
         ("connections", connections),
         ("configuration", configuration),
+        ("words that parameters take", words),
         ("command line", commands),
         ("metrics", metrics),
         ("what a run hands over", results),
@@ -115,11 +116,6 @@ def lines() -> Iterator[str]:
         yield title
         yield from indented(part())
         yield ""
-
-
-def indented(texts: Iterator[str]) -> Iterator[str]:
-    """Put texts below the one before."""
-    return (f"    {text}" for text in texts)
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -132,10 +128,11 @@ def described(name: str, thing: Any) -> Iterator[str]:
     elif not inspect.isclass(thing):
         yield f"{name}: {type(thing).__name__}" if name == "__version__" else f"{name} = {thing!r}"
     elif issubclass(thing, enum.Enum):
-        yield f"enum {name}"
+        yield f"enum {name}({thing.__base__.__name__})"
         yield from indented(f"{each.name} = {each.value!r}" for each in thing)
     elif issubclass(thing, Exception):
         yield from call(f"exception {name}({thing.__base__.__name__})", thing.__init__)
+        yield from indented(iter(vars(thing(""))))
     elif "__dataclass_fields__" in vars(thing):  # Airflow's operators inherit from one
         frozen = "frozen " if thing.__dataclass_params__.frozen else ""  # type: ignore[attr-defined]
         yield f"{frozen}dataclass {name}"
@@ -214,6 +211,7 @@ def connections() -> Iterator[str]:
     info = provider.get_provider_info()
     for kind in info["connection-types"]:
         yield f"{kind['connection-type']} ({kind['hook-name']}): {kind['hook-class-name']}"
+        yield f"    without a host: {CONNECTION_TYPES[kind['connection-type']].default_base_url}"
         yield f"    hides {', '.join(kind['ui-field-behaviour']['hidden-fields'])}"
         for name, field in kind["conn-fields"].items():
             yield f"    {name}: {json.dumps(field['schema'])}"
@@ -225,6 +223,15 @@ def configuration() -> Iterator[str]:
     for section, described_section in import_module(PACKAGE).get_provider_info()["config"].items():
         for name, option in described_section["options"].items():
             yield f"[{section}] {name}: {option['type']} = {option['default']!r}"
+
+
+def words() -> Iterator[str]:
+    """Say the words that parameters take, and what a parameter means that is left out, where its signature does not tell."""
+    parameters = import_module(f"{PACKAGE}.operators.parameters")
+    yield f"id_type: {', '.join(import_module(f'{PACKAGE}.gateways.base').IdType)}"
+    yield f"on_empty: {', '.join(parameters.ON_EMPTY)}"
+    outcomes = import_module(f"{PACKAGE}.campaigns").Outcome
+    yield f"fail_on, left out: {', '.join(each for each in outcomes if each in parameters.FAIL_ON_DEFAULT)}"
 
 
 def commands() -> Iterator[str]:
@@ -267,96 +274,6 @@ def metrics() -> Iterator[str]:
         pass
     for name in sorted(told):
         yield f"{name}: {told[name]}"
-
-
-# -- what a run hands over ----------------------------------------------------------------------------------------------
-
-
-class Task:
-    """Stands for the running task instance, and keeps what is pushed."""
-
-    try_number = 1
-    map_index = -1
-    dag_id = task_id = run_id = "one"
-
-    def __init__(self) -> None:
-        self.xcoms: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep an XCom."""
-        self.xcoms[key] = value
-
-
-def results() -> Iterator[str]:
-    """Say the keys of everything that comes of a run: cancel, look and dry-run at the sandbox."""
-    server: type[SandboxServer] = import_module(f"{PACKAGE}.sandbox.server").SandboxServer
-    with server() as sandbox, tempfile.TemporaryDirectory() as folder:
-        token = import_module(f"{PACKAGE}.sandbox").CLICKATELL_TOKEN
-        connection = {"conn_type": "clickatell", "host": sandbox.url, "password": token}
-        os.environ["AIRFLOW_CONN_SANDBOX"] = json.dumps(connection)
-        control = import_module(f"{PACKAGE}.sandbox.control")
-        for route in control.routes(sandbox.state):
-            yield f"sandbox: {' '.join(sorted(route.methods - {'HEAD'}))} /_sandbox{route.path}"
-        yield from cancelled(folder)
-        for name, parameters in (
-            ("operators.cancel_message.CancelMessageOperator", {"dry_run": True}),
-            ("operators.look_at_campaign.LookAtCampaignOperator", {}),
-        ):
-            told = run(name, **parameters)
-            yield f"XComs of {name.rpartition('.')[2]} {'(dry_run)' if parameters else ''}".rstrip()
-            yield from indented(keys(told))
-
-
-def run(name: str, **parameters: Any) -> dict[str, Any]:
-    """Execute an operator over one id that the sandbox does not know, and return its XComs."""
-    module, _, kind = name.rpartition(".")
-    operator = getattr(import_module(f"{PACKAGE}.{module}"), kind)
-    task = Task()
-    errors = import_module(f"{PACKAGE}._airflow").AirflowException
-    with contextlib.suppress(errors):
-        operator(task_id="one", sms_conn_id="sandbox", message_ids=["f" * 32], **parameters).execute(
-            {"ti": task}
-        )
-    return task.xcoms
-
-
-def cancelled(folder: str) -> Iterator[str]:
-    """Say what comes of a run that cancels: XComs, files, and the trigger's event."""
-    name = "operators.cancel_message.CancelMessageOperator"
-    yield "XComs of CancelMessageOperator"
-    yield from indented(keys(run(name, report_path=folder)))
-    for file in sorted(Path(folder).iterdir()):
-        told = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
-        # Owners and writers are drawn anew.
-        named = re.sub(r"-[0-9a-f]{8}", "-<owner>", file.name)
-        named = re.sub(r"-1-[0-9a-f]{4}-\d+", "-<try>-<writer>-<n>", named)
-        yield f"report: {named}: {', '.join(told)}"
-    trigger = import_module(f"{PACKAGE}.triggers.cancel_messages").CancelMessagesTrigger
-    parameters = dict.fromkeys(inspect.signature(trigger.__init__).parameters)
-    del parameters["self"]
-    given = {
-        **parameters,
-        "sms_conn_id": "sandbox",
-        "id_type": "message_id",
-        "messages": '{"messages": 0, "rejected": 0, "duplicates": 0, "incomplete": null}',
-        "try_number": 1,
-        "started_at": "2030-01-01T00:00:00+00:00",
-        "requests_per_second": 10.0,
-        "max_concurrency": 1,
-        "give_up_after_s": 1.0,
-    }
-
-    async def first() -> Any:
-        return await anext(trigger(**given).run())
-
-    yield f"event of CancelMessagesTrigger: {', '.join(asyncio.run(first()).payload)}"
-
-
-def keys(xcoms: dict[str, Any]) -> Iterator[str]:
-    """Say the keys of XComs, and of what is in them."""
-    for name, value in sorted(xcoms.items()):
-        first = value[0] if isinstance(value, list) and value else value
-        yield f"{name}: {', '.join(first)}" if isinstance(first, dict) else f"{name}: {type(value).__name__}"
 
 
 if __name__ == "__main__":
