@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -26,8 +27,6 @@ from airflow_provider_smscancel.campaigns import CancelResult, Outcome
 from airflow_provider_smscancel.campaigns.job import duration
 from airflow_provider_smscancel.campaigns.journal import Journal, report_line
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
-from airflow_provider_smscancel.hooks.clickatell import ClickatellHook
-from airflow_provider_smscancel.hooks.esendex import EsendexHook
 from airflow_provider_smscancel.notifications.cancel_message import CancelMessageNotifier
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES, ConnectionType, ExtraField
@@ -37,7 +36,9 @@ from airflow_provider_smscancel.sandbox.server import SandboxServer
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
-HOOKS: dict[str, type[SmsGatewayHook]] = {"clickatell": ClickatellHook, "esendex": EsendexHook}
+HOOKS: dict[str, type[SmsGatewayHook]] = {
+    name: resolve_name(kind.hook_class) for name, kind in CONNECTION_TYPES.items()
+}
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 
 
