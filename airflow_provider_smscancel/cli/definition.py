@@ -17,7 +17,10 @@ from airflow_provider_smscancel.sandbox import command as sandbox
 
 NAME = "smscancel"
 HELP = f"Stop SMS campaigns that are scheduled at {GATEWAYS}"
-_ENDED = "2 usage, list, connection or credentials are wrong; 130 or 143 ended by Ctrl-C or SIGTERM before the end."
+_ENDED = (
+    "2 usage, list, connection or credentials are wrong; 129, 130 or 143 the terminal was closed, Ctrl-C or SIGTERM came before "
+    "the end."
+)
 
 Options = Mapping[tuple[str, ...], Mapping[str, Any]]
 """What to add to a parser, by flags: in the terms of ``argparse``, which Airflow's own description shares.
@@ -151,7 +154,8 @@ COMMANDS = (
     Command(
         "check",
         "Check a connection",
-        "Makes one harmless call through a connection, and says what is wrong with it. Exit status: 0 it works, 2 it does not.",
+        "Makes one harmless call through a connection, and says what is wrong with it. Exit status: 0 it works; 2 it does not; "
+        "130 Ctrl-C.",
         {**_CONNECTION, **_OUTPUT},
         "check",
     ),
@@ -160,7 +164,7 @@ COMMANDS = (
         f"{CANCEL_ALL} only: cancel everything under a licence key",
         "Cancels, in one request, every message of every campaign of everybody who uses the connection's licence key. It "
         "cannot be undone. Asks on a terminal for the last four characters of the key. Exit status: 0 the gateway says "
-        "that it did; 1 it says that it did not, or gave no answer; 2 nothing was sent.",
+        "that it did; 1 it says that it did not, or gave no answer; 2 nothing was sent; 130 Ctrl-C: the text says what that means.",
         {**_CONNECTION, **_VERBOSE},
         "cancel_all",
     ),
