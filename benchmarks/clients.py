@@ -116,7 +116,8 @@ def make_job(service: Any, campaign: Any, report: Path, try_number: int = 1) -> 
 
 def engine(order: Order) -> Callable[[], int]:
     """Run the bulk engine, and nothing around it: the list is in memory, and every outcome is handed over."""
-    from airflow_provider_smscancel.campaigns.engine import Engine, RunStats, SettledMessage
+    from airflow_provider_smscancel.campaigns.engine import Engine
+    from airflow_provider_smscancel.campaigns.run import RunStats, SettledMessage
     from airflow_provider_smscancel.campaigns.running import run_engine
     from airflow_provider_smscancel.campaigns.settlement import StopCase
 

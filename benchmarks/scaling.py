@@ -88,7 +88,7 @@ def workers(scale: float = 1.0) -> list[Row]:
             for job in jobs:
                 job.begin()
             # Each by its own clock: they begin and end together but for some milliseconds.
-            per_second[number] = sum(count / job.finish()["seconds"] for job in jobs)
+            per_second[number] = sum(count / _seconds_of(job, count) for job in jobs)
     limit = AT_A_TIME / ANSWERS_AFTER_S
     found = ", ".join(f"{number}: {rate:,.0f}" for number, rate in per_second.items())
     shares = ", ".join(f"{rate / number / limit:.0%}" for number, rate in per_second.items())
@@ -129,7 +129,7 @@ def shards(scale: float = 1.0) -> list[Row]:
                 report,
             )
             job.begin()
-            job.finish()
+            _seconds_of(job, int(EACH * scale))
             written = sum(part.stat().st_size for part in report.glob("part-*"))
             parts = len(list(report.glob("part-*")))
     return [
@@ -144,6 +144,14 @@ def shards(scale: float = 1.0) -> list[Row]:
             f"{written / int(EACH * scale):.0f} bytes ({int(EACH * scale):,} messages in {parts} files)",
         ),
     ]
+
+
+def _seconds_of(job: Client, count: int) -> float:
+    """Wait for a job, and say how long it took to stop so many messages: all of them."""
+    done = job.finish()
+    if done["stopped"] != count:
+        raise RuntimeError(f"a job stopped {done['stopped']} of {count} messages")
+    return float(done["seconds"])
 
 
 def _timed(work: Callable[[], object]) -> float:
