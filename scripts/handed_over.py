@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import io
 import json
 import os
@@ -58,12 +57,12 @@ def results() -> Iterator[str]:
         for route in control.routes(sandbox.state):
             yield f"sandbox: {' '.join(sorted(route.methods - {'HEAD'}))} /_sandbox{route.path}"
         yield from told_by_sandbox(sandbox.url)
-        yield from cancelled(folder)
+        yield from cancelled(Path(folder))
         for name, parameters in (
             ("operators.cancel_message.CancelMessageOperator", {"dry_run": True}),
             ("operators.look_at_campaign.LookAtCampaignOperator", {}),
         ):
-            told = run(name, **parameters)
+            told, _ = run(name, **parameters)
             yield f"XComs of {name.rpartition('.')[2]} {'(dry_run)' if parameters else ''}".rstrip()
             yield from indented(keys(told))
 
@@ -113,49 +112,50 @@ def told_by_sandbox(url: str) -> Iterator[str]:
         yield f"sandbox: /_sandbox/{path}: {', '.join(told.get('clickatell', told))}"
 
 
-def run(name: str, **parameters: Any) -> dict[str, Any]:
-    """Execute an operator over one id that the sandbox does not know, and return its XComs."""
+def run(name: str, **parameters: Any) -> tuple[dict[str, Any], Any]:
+    """Execute an operator over one id that the sandbox does not know. Returns its XComs, and its trigger if it has deferred."""
     module, _, kind = name.rpartition(".")
     operator = getattr(import_module(f"{PACKAGE}.{module}"), kind)
     task = Task()
     errors = import_module(f"{PACKAGE}._airflow").AirflowException
-    with contextlib.suppress(errors):
+    try:
         operator(task_id="one", sms_conn_id="sandbox", message_ids=["f" * 32], **parameters).execute(
             {"ti": task}
         )
-    return task.xcoms
+    except errors:
+        pass
+    except BaseException as ended:  # it moved between Airflow's versions
+        if type(ended).__name__ != "TaskDeferred":
+            raise
+        return task.xcoms, vars(ended)["trigger"]
+    return task.xcoms, None
 
 
-def cancelled(folder: str) -> Iterator[str]:
-    """Say what comes of a run that cancels: XComs, files, and the trigger's event."""
+def cancelled(folder: Path) -> Iterator[str]:
+    """Say what comes of a run that cancels, on the worker and in the triggerer: XComs, files, and the trigger's event."""
     name = "operators.cancel_message.CancelMessageOperator"
     yield "XComs of CancelMessageOperator"
-    yield from indented(keys(run(name, report_path=folder)))
-    for file in sorted(Path(folder).iterdir()):
-        told = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
-        # Owners and writers are drawn anew.
-        named = re.sub(r"-[0-9a-f]{8}", "-<owner>", file.name)
-        named = re.sub(r"-1-[0-9a-f]{4}-\d+", "-<try>-<writer>-<n>", named)
-        yield f"report: {named}: {', '.join(told)}"
-    trigger = import_module(f"{PACKAGE}.triggers.cancel_messages").CancelMessagesTrigger
-    parameters = dict.fromkeys(inspect.signature(trigger.__init__).parameters)
-    del parameters["self"]
-    given = {
-        **parameters,
-        "sms_conn_id": "sandbox",
-        "id_type": "message_id",
-        "messages": '{"messages": 0, "rejected": 0, "duplicates": 0, "incomplete": null}',
-        "try_number": 1,
-        "started_at": "2030-01-01T00:00:00+00:00",
-        "requests_per_second": 10.0,
-        "max_concurrency": 1,
-        "give_up_after_s": 1.0,
-    }
+    yield from indented(keys(run(name, report_path=str(folder / "worker"))[0]))
+    _, trigger = run(name, report_path=str(folder / "triggerer"), deferrable=True)
 
     async def first() -> Any:
-        return await anext(trigger(**given).run())
+        return await anext(trigger.run())
 
-    yield f"event of CancelMessagesTrigger: {', '.join(asyncio.run(first()).payload)}"
+    event = asyncio.run(first()).payload
+    told = {
+        _named(file.name): json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+        for file in folder.glob("*/*")
+    }
+    yield from (f"report: {file}: {', '.join(told[file])}" for file in sorted(told))
+    yield f"event of CancelMessagesTrigger: {', '.join(event)}"
+
+
+def _named(file: str) -> str:
+    """Write down a file's name without what is drawn anew each time."""
+    file = re.sub(r"-[0-9a-f]{8}", "-<owner>", file)
+    file = re.sub(r"\.[0-9a-f]{8}-", ".<random>-", file)
+    file = re.sub(r"-1-[0-9a-f]{4}-\d+\.", "-<try>-<writer>-<n>.", file)
+    return re.sub(r"-1\.", "-<try>.", file)
 
 
 def keys(xcoms: dict[str, Any]) -> Iterator[str]:
