@@ -227,7 +227,7 @@ def configuration() -> Iterator[str]:
 
 def words() -> Iterator[str]:
     """Say the words that parameters take, and what a parameter means that is left out, where its signature does not tell."""
-    parameters = import_module(f"{PACKAGE}.operators.parameters")
+    parameters = import_module(f"{PACKAGE}.common.parameters")
     yield f"id_type: {', '.join(import_module(f'{PACKAGE}.gateways.base').IdType)}"
     yield f"on_empty: {', '.join(parameters.ON_EMPTY)}"
     outcomes = import_module(f"{PACKAGE}.campaigns").Outcome
@@ -252,7 +252,7 @@ def commands() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Say the names and tags of all metrics: those of a run in which everything happens once."""
-    meter = import_module(f"{PACKAGE}.operators.metrics").Meter
+    meter = import_module(f"{PACKAGE}.common.metrics").Meter
     outcomes = import_module(f"{PACKAGE}.campaigns").Outcome
     told = {}
 

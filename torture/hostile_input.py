@@ -23,13 +23,13 @@ from support.sandbox_process import SandboxProcess
 from support.tls import Witness, answer
 
 from airflow_provider_smscancel.campaigns.messages import Campaign
-from airflow_provider_smscancel.gateways.base import Gateway, Request
-from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
-from airflow_provider_smscancel.operators.report_folder import (
+from airflow_provider_smscancel.common.report_folder import (
     default_report_path,
     open_path,
     read_report_path,
 )
+from airflow_provider_smscancel.gateways.base import Gateway, Request
+from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
 from airflow_provider_smscancel.sandbox import CLICKATELL_TOKEN
 from airflow_provider_smscancel.transport.endpoint import Endpoint
 from torture.hostile_hosts import FORMATS as HOOKS

@@ -15,8 +15,8 @@ from airflow_provider_smscancel._airflow import AirflowException, AirflowFailExc
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.run import RunEnd
+from airflow_provider_smscancel.common.judging import judge
 from airflow_provider_smscancel.gateways.base import Gateway
-from airflow_provider_smscancel.operators.judging import judge
 from benchmarks.harness import final_outcomes
 from torture.plan import Plan, Row
 from torture.runs import (

@@ -15,8 +15,8 @@ from airflow_provider_smscancel.cli.errors import FAILED, WRONG, CommandError, n
 from airflow_provider_smscancel.cli.making import make_cancel_job
 from airflow_provider_smscancel.cli.running import run
 from airflow_provider_smscancel.cli.screen import Screen, counts_table, rows_table
-from airflow_provider_smscancel.operators.judging import judge
-from airflow_provider_smscancel.operators.parameters import FAIL_ON_DEFAULT
+from airflow_provider_smscancel.common.judging import judge
+from airflow_provider_smscancel.common.parameters import FAIL_ON_DEFAULT
 from airflow_provider_smscancel.transport.pacer import departures_per_second
 
 

@@ -19,12 +19,12 @@ from airflow_provider_smscancel.campaigns.outcome import CancelResult
 from airflow_provider_smscancel.campaigns.sources import SourceError, add_ids, check_list
 from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.cli.screen import Screen
+from airflow_provider_smscancel.common.parameters import one_source, read_count, read_duration
+from airflow_provider_smscancel.common.report_folder import check_report_folder, open_path, open_report
+from airflow_provider_smscancel.common.report_owner import journal_in
 from airflow_provider_smscancel.gateways.base import IdType, MessageStatus
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.by_connection import hook_of
-from airflow_provider_smscancel.operators.parameters import one_source, read_count, read_duration
-from airflow_provider_smscancel.operators.report_folder import check_report_folder, open_path, open_report
-from airflow_provider_smscancel.operators.report_owner import journal_in
 
 STANDARD_INPUT = "-"
 

@@ -12,8 +12,8 @@ from airflow_provider_smscancel.cli.errors import FAILED, WRONG, nothing_sent
 from airflow_provider_smscancel.cli.making import make_survey_job
 from airflow_provider_smscancel.cli.running import run
 from airflow_provider_smscancel.cli.screen import Screen, counts_table, rows_table
+from airflow_provider_smscancel.common.judging import ENDS
 from airflow_provider_smscancel.gateways.base import MessageState, MessageStatus
-from airflow_provider_smscancel.operators.judging import ENDS
 
 ROWS_SHOWN = 100
 

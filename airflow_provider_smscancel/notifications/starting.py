@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.tenure import Tenure
-from airflow_provider_smscancel.operators.campaign_source import (
+from airflow_provider_smscancel.common.campaign_source import (
     before_the_first_request,
     connected_hook,
     read_campaign,
 )
-from airflow_provider_smscancel.operators.parameters import read_duration, read_name
-from airflow_provider_smscancel.operators.report_folder import open_report, read_report_path
-from airflow_provider_smscancel.operators.report_owner import owner_in
+from airflow_provider_smscancel.common.parameters import read_duration, read_name
+from airflow_provider_smscancel.common.report_folder import open_report, read_report_path
+from airflow_provider_smscancel.common.report_owner import owner_in
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context

@@ -7,8 +7,8 @@ from airflow_provider_smscancel.campaigns.ending import Ending
 from airflow_provider_smscancel.campaigns.job import Log
 from airflow_provider_smscancel.campaigns.outcome import OPEN, Outcome
 from airflow_provider_smscancel.campaigns.run import RunEnd
-from airflow_provider_smscancel.operators.judging import ENDS, counts_of
-from airflow_provider_smscancel.operators.parameters import FAIL_ON_DEFAULT
+from airflow_provider_smscancel.common.judging import ENDS, counts_of
+from airflow_provider_smscancel.common.parameters import FAIL_ON_DEFAULT
 
 WHY = ENDS | {
     RunEnd.DEADLINE: "The callback's time (deadline_s) was over.",

@@ -23,18 +23,14 @@ from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.run import RunEnd
 from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
-from airflow_provider_smscancel.hooks.base import SmsGatewayHook
-from airflow_provider_smscancel.links.report import ReportLink, push_report_link
-from airflow_provider_smscancel.operators.asset_events import empty_events, tell_outlets
-from airflow_provider_smscancel.operators.campaign_source import (
+from airflow_provider_smscancel.common.campaign_source import (
     before_the_first_request,
     connected_hook,
     read_campaign,
 )
-from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
-from airflow_provider_smscancel.operators.judging import ENDS, judge
-from airflow_provider_smscancel.operators.metrics import Meter
-from airflow_provider_smscancel.operators.parameters import (
+from airflow_provider_smscancel.common.judging import ENDS, judge
+from airflow_provider_smscancel.common.metrics import Meter
+from airflow_provider_smscancel.common.parameters import (
     ON_EMPTY,
     read_choice,
     read_duration,
@@ -42,8 +38,12 @@ from airflow_provider_smscancel.operators.parameters import (
     read_name,
     read_outcomes,
 )
-from airflow_provider_smscancel.operators.report_folder import open_report, read_report_path
-from airflow_provider_smscancel.operators.report_owner import owner_in
+from airflow_provider_smscancel.common.report_folder import open_report, read_report_path
+from airflow_provider_smscancel.common.report_owner import owner_in
+from airflow_provider_smscancel.hooks.base import SmsGatewayHook
+from airflow_provider_smscancel.links.report import ReportLink, push_report_link
+from airflow_provider_smscancel.operators.asset_events import empty_events, tell_outlets
+from airflow_provider_smscancel.operators.deferring import time_left, trigger_for
 from airflow_provider_smscancel.operators.state_store import state_store_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.sampling import SampleJob
 from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.campaigns.telling import tell_sample
+from airflow_provider_smscancel.common.parameters import read_duration, read_name
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
-from airflow_provider_smscancel.operators.parameters import read_duration, read_name
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel._airflow import Context

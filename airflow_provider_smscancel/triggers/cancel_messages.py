@@ -12,7 +12,7 @@ from airflow_provider_smscancel.triggers.beginning import Beginning
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
-    from airflow_provider_smscancel.operators.metrics import Meter
+    from airflow_provider_smscancel.common.metrics import Meter
 
 
 class CancelMessagesTrigger(BaseTrigger):
@@ -137,7 +137,7 @@ class CancelMessagesTrigger(BaseTrigger):
         # Imported here, too: all that this package needs takes longer to import than a loop may stand still.
         from airflow_provider_smscancel._airflow import ServerStats
         from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
-        from airflow_provider_smscancel.operators.metrics import Meter
+        from airflow_provider_smscancel.common.metrics import Meter
         from airflow_provider_smscancel.triggers.taking_up import take_up
 
         try:

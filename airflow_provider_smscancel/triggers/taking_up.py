@@ -10,9 +10,9 @@ from airflow_provider_smscancel.campaigns.job import Log
 from airflow_provider_smscancel.campaigns.kept_list import read_kept, take_lines
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.tenure import Tenure
+from airflow_provider_smscancel.common.report_folder import open_report
+from airflow_provider_smscancel.common.report_owner import journal_in
 from airflow_provider_smscancel.hooks.by_connection import hook_of
-from airflow_provider_smscancel.operators.report_folder import open_report
-from airflow_provider_smscancel.operators.report_owner import journal_in
 
 
 def take_up(

@@ -18,7 +18,7 @@ PACKAGE = "airflow_provider_smscancel"
 MODULES = {path.relative_to(ROOT / PACKAGE).as_posix(): path for path in (ROOT / PACKAGE).rglob("*.py")}
 
 # The rooms that translate Airflow's terms, and the one module in which the differences between its versions are settled.
-AIRFLOWS_SIDE = ("hooks", "operators", "triggers", "notifications", "links", "cli")
+AIRFLOWS_SIDE = ("hooks", "common", "links", "triggers", "operators", "notifications", "cli")
 COMPATIBILITY_MODULE = "_airflow.py"
 
 # What each room must not import, directly or inside a function: rooms of this package, and libraries.
@@ -27,6 +27,13 @@ FORBIDDEN_ROOMS = {
     "transport": ("campaigns", "sandbox", *AIRFLOWS_SIDE),
     "campaigns": ("sandbox", *AIRFLOWS_SIDE),
     "sandbox": ("gateways", "transport", "campaigns", *AIRFLOWS_SIDE),
+    "hooks": ("common", "links", "triggers", "operators", "notifications", "cli"),
+    "common": ("links", "triggers", "operators", "notifications", "cli"),
+    "links": ("common", "triggers", "operators", "notifications", "cli"),
+    "triggers": ("links", "operators", "notifications", "cli"),
+    "operators": ("notifications", "cli"),
+    "notifications": ("links", "operators", "cli"),
+    "cli": ("links", "triggers", "operators", "notifications"),
 }
 FORBIDDEN_LIBRARIES = {"gateways": ("requests", "aiohttp", "asyncio", "socket")}
 

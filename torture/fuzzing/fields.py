@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_smscancel.campaigns.gateway_clock import GatewayClock
 from airflow_provider_smscancel.cli.definition import make_parser
+from airflow_provider_smscancel.common import parameters
 from airflow_provider_smscancel.gateways.base import Answer
-from airflow_provider_smscancel.operators import parameters
 from airflow_provider_smscancel.provider_info import CONNECTION_TYPES
 from airflow_provider_smscancel.transport.body import BODY_LIMIT, plain_body
 from airflow_provider_smscancel.transport.endpoint import Endpoint

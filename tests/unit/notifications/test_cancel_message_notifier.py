@@ -35,9 +35,9 @@ from airflow_provider_smscancel._airflow import AirflowException, AirflowFailExc
 from airflow_provider_smscancel.campaigns.journal import Journal
 from airflow_provider_smscancel.campaigns.running import BackgroundRun
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
+from airflow_provider_smscancel.common import campaign_source
 from airflow_provider_smscancel.notifications import starting
 from airflow_provider_smscancel.notifications.cancel_message import CancelMessageNotifier
-from airflow_provider_smscancel.operators import campaign_source
 from airflow_provider_smscancel.sandbox import CLICKATELL_PASSWORD, CLICKATELL_TOKEN
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 

@@ -19,8 +19,8 @@ from support.state_store import MemoryStore
 from airflow_provider_smscancel._airflow import AirflowException
 from airflow_provider_smscancel.campaigns import cancel_job, job, manifest_lines
 from airflow_provider_smscancel.campaigns.journal import Journal
+from airflow_provider_smscancel.common import campaign_source
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
-from airflow_provider_smscancel.operators import campaign_source
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 

@@ -13,7 +13,7 @@ from support.operating import FakeTask, Play, Seed, final_outcomes, read_report,
 
 from airflow_provider_smscancel.campaigns import cancel_job, journal
 from airflow_provider_smscancel.campaigns.journal import Journal, owner_of
-from airflow_provider_smscancel.operators.report_folder import default_report_path
+from airflow_provider_smscancel.common.report_folder import default_report_path
 from airflow_provider_smscancel.sandbox import ESENDEX
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 

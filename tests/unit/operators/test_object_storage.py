@@ -209,7 +209,7 @@ def test_the_triggerers_loop_goes_on_while_the_store_is_read_and_written(
         deferrable=True,
     )
     trigger = again(deferral(operator, {"ti": FakeTask()}).trigger)
-    monkeypatch.setattr("airflow_provider_smscancel.operators.report_folder.ObjectStoragePath", Watched)
+    monkeypatch.setattr("airflow_provider_smscancel.common.report_folder.ObjectStoragePath", Watched)
     event = asyncio.run(first_event(trigger))
     assert event["end"] == "complete"
     assert event["summary"]["report_error"] is None

@@ -9,7 +9,7 @@ from support.deferring import through_the_triggerer
 from support.operating import Play, Seed, states
 
 from airflow_provider_smscancel.campaigns import cancel_job, journal
-from airflow_provider_smscancel.operators import report_folder
+from airflow_provider_smscancel.common import report_folder
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 

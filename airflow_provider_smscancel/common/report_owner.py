@@ -10,8 +10,8 @@ from airflow_provider_smscancel.campaigns.earlier_parts import Identity
 from airflow_provider_smscancel.campaigns.folders import Folder
 from airflow_provider_smscancel.campaigns.journal import Journal, owner_of
 from airflow_provider_smscancel.campaigns.messages import Campaign
+from airflow_provider_smscancel.common.report_folder import default_report_path
 from airflow_provider_smscancel.gateways.base import Gateway
-from airflow_provider_smscancel.operators.report_folder import default_report_path
 
 
 @dataclass(frozen=True, slots=True)

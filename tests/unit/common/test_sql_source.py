@@ -13,9 +13,9 @@ from support.postgres import postgres
 from airflow_provider_smscancel._airflow import AirflowFailException
 from airflow_provider_smscancel.campaigns.messages import UNDATED, Campaign
 from airflow_provider_smscancel.campaigns.sources import NOT_AN_ID, SourceError
+from airflow_provider_smscancel.common import sql_source
+from airflow_provider_smscancel.common.sql_source import read_sql
 from airflow_provider_smscancel.gateways.clickatell import ClickatellRest
-from airflow_provider_smscancel.operators import sql_source
-from airflow_provider_smscancel.operators.sql_source import read_sql
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
 # Airflow's own database hooks warn about what they import from each other.

@@ -15,7 +15,7 @@ from airflow_provider_smscancel.campaigns.folders import Folder, why
 from airflow_provider_smscancel.campaigns.manifest_lines import shown_path
 from airflow_provider_smscancel.campaigns.sources import SourceUnavailable
 from airflow_provider_smscancel.campaigns.visible import visible
-from airflow_provider_smscancel.operators.parameters import read_text
+from airflow_provider_smscancel.common.parameters import read_text
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_smscancel.campaigns import Outcome
-from airflow_provider_smscancel.operators.parameters import (
+from airflow_provider_smscancel.common.parameters import (
     FAIL_ON_DEFAULT,
     one_source,
     read_count,

@@ -15,11 +15,11 @@ from airflow_provider_smscancel.campaigns.sources import (
     before_anything,
     check_list,
 )
+from airflow_provider_smscancel.common.parameters import one_source, read_count, read_text
+from airflow_provider_smscancel.common.report_folder import open_path
+from airflow_provider_smscancel.common.sql_source import read_sql
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.hooks.by_connection import hook_of
-from airflow_provider_smscancel.operators.parameters import one_source, read_count, read_text
-from airflow_provider_smscancel.operators.report_folder import open_path
-from airflow_provider_smscancel.operators.sql_source import read_sql
 
 
 @contextlib.contextmanager

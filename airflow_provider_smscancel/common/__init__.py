@@ -1,0 +1,1 @@
+"""What operators, triggers, the notifier and the command line have in common."""
