@@ -36,6 +36,8 @@ SHARE_OF_PLAN = 28
 STATES = {"scheduled": 0.8, "queued": 0.06, "sent": 0.06, "cancelled": 0.03, "failed": 0.03}
 """Where the messages of a campaign are when it is stopped; the rest is unknown to the gateway."""
 MALFORMED = ("not an id!", "'; --")
+PATIENCE_S = 180.0
+"""How long to wait for what a busy machine will come to in the end, in seconds."""
 LASTS_S = 4.0
 """How long a campaign takes at least, however many messages it has: long enough to be hit in the middle."""
 _HTTP_API = {"conn_type": "clickatell", "login": CLICKATELL_USER, "password": CLICKATELL_PASSWORD}
@@ -83,11 +85,11 @@ class Attacked(Interrupted):
                 return psutil.Process(int(task["pid"]))
             return None
 
-        return wait_for(running, f"try {number} of {self.run_id} is running", within_s=60)
+        return wait_for(running, f"try {number} of {self.run_id} is running", within_s=PATIENCE_S)
 
     def wait_for_more(self, before: int) -> None:
         """Wait until more than so many messages are stopped."""
-        wait_for(lambda: self.stopped() > before, "more is stopped", within_s=60)
+        wait_for(lambda: self.stopped() > before, "more is stopped", within_s=PATIENCE_S)
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,7 @@ class Scene:
         wait_for(
             lambda: self.airflow.log(run.dag_id, run.run_id, "cancel", 1).count("trigger completed") > 1,
             "the triggerer that stood still knows that its work is done",
-            within_s=30,
+            within_s=PATIENCE_S,
         )
         self.airflow.kill("another triggerer", signal.SIGTERM)
         return self.ended(what, run)
@@ -323,7 +325,7 @@ def mark_failed_and_clear(run: Attacked) -> None:
     wait_for(
         lambda: run.began_as.keys() <= final_outcomes(run.report, torn=True).keys(),
         "the report names every message",
-        within_s=30,
+        within_s=PATIENCE_S,
     )
     run.airflow.clear(run.dag_id, run.run_id, "cancel")
 
@@ -342,7 +344,7 @@ def kill_the_triggerer_twice(runs: Sequence[Attacked]) -> None:
         raise RuntimeError("a campaign was over before its triggerer could be killed")
     airflow.kill("triggerer")
     airflow.start("triggerer")
-    wait_for(lambda: notes() != before, "the campaigns are taken up", within_s=60, every_s=0.02)
+    wait_for(lambda: notes() != before, "the campaigns are taken up", within_s=PATIENCE_S, every_s=0.02)
     airflow.kill("triggerer")
     airflow.start("triggerer")
 
