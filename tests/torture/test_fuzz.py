@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from support import planted
 
+from airflow_provider_smscancel.gateways.base import IdType
 from torture import fuzz
-from torture.fuzzing import corpus
+from torture.fuzzing import corpus, oracle
 from torture.fuzzing.target import WrongClaimError
 from torture.fuzzing.targets import TARGETS
 from torture.plan import TINY
@@ -66,6 +67,15 @@ def test_a_planted_bug_is_found_and_its_input_leads_to_it_again(
     assert fault.startswith(said)
     with pytest.raises(raised):
         run(base64.b64decode(came.found[fault][1]))
+
+
+def test_a_namespace_with_a_brace_in_it_does_not_blind_the_second_opinion() -> None:
+    answer = b"""<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http:/}"><s:Body>
+        <CancelMessageResponse xmlns="http://sms2.cdyne.com"><CancelMessageResult>true</CancelMessageResult>
+        </CancelMessageResponse></s:Body></s:Envelope>"""
+    assert oracle.esendex_says_it_stopped(200, answer, corpus.ESENDEX_ID, IdType.MESSAGE_ID)
+    denied = answer.replace(b"true", b"false")
+    assert not oracle.esendex_says_it_stopped(200, denied, corpus.ESENDEX_ID, IdType.MESSAGE_ID)
 
 
 @needs_atheris
