@@ -45,7 +45,7 @@ def read(path):
 for path in sys.argv[1:]:
     process = os.fork()
     if not process:
-        signal.alarm(120)
+        signal.alarm(600)
         read(path)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
