@@ -96,7 +96,7 @@ def test_a_malformed_id_is_rejected_unsent_and_not_echoed(
     result = world.hook(service).cancel_message(**{service.id_type: message_id})
     assert (result.outcome, result.attempts, result.gateway_status) == (Outcome.REJECTED, 0, None)
     assert result.message_id == ""
-    assert "0123" not in repr(result)
+    assert "0123" not in repr(result).replace(repr(result.finished_at), "")  # any digits may be a moment's
     assert world.calls() == {}
 
 
