@@ -227,9 +227,11 @@ class AirflowStack:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Make one call of the REST API; ``path`` begins behind :attr:`api`."""
-        for _ in range(TRIES_OF_A_CALL):
+        for again in range(TRIES_OF_A_CALL):
             answer = self._session.request(method, f"{self.url}{self.api}{path}", json=body, timeout=30)
-            # So it answers when SQLite is locked, as the scheduler writes; nothing was changed then.
+            if again and answer.status_code == 409:
+                return None  # it is so already: the first time has changed it after all
+            # So it answers when SQLite is locked, as the scheduler writes.
             if not (answer.status_code == 500 and '"Database error"' in answer.text):
                 break
             time.sleep(1)
