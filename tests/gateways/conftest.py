@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import sandboxed
 
-from airflow_provider_smscancel.campaigns import engine
+from airflow_provider_smscancel.campaigns import engine, outage
 
 if TYPE_CHECKING:
     from airflow_provider_smscancel.sandbox.server import SandboxServer
@@ -21,7 +21,8 @@ def sandbox_server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def world(sandbox_server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[sandboxed.World]:
     # The engine's own waits, shortened: what is asked and what is believed do not depend on them.
-    monkeypatch.setattr(engine, "FIRST_PROBE_AFTER_S", 0.02)
+    for module in (engine, outage):
+        monkeypatch.setattr(module, "FIRST_PROBE_AFTER_S", 0.02)
     monkeypatch.setattr("random.random", lambda: 0.04)
     with sandboxed.fresh_world(sandbox_server, monkeypatch) as fresh:
         yield fresh

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from airflow_provider_smscancel.campaigns import engine, settlement, single
+from airflow_provider_smscancel.campaigns import engine, outage, settlement, single
 from airflow_provider_smscancel.campaigns.outcome import Outcome
 from airflow_provider_smscancel.campaigns.run import RunEnd
 from airflow_provider_smscancel.gateways import esendex_answers
@@ -53,7 +53,7 @@ def test_a_run_that_gives_up_at_once_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_gateway_that_is_hammered_while_it_is_down_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "PROBE_EVERY_S", 0.5)
+    monkeypatch.setattr(outage, "PROBE_EVERY_S", 0.5)
     _, hammered = outages._waited_out("Esendex json", 30, Random(1), lasts_s=60.0, patience_s=600.0)
     assert hammered
 
