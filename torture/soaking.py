@@ -15,7 +15,6 @@ import os
 import secrets
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,20 +169,23 @@ async def serve_triggers(runs: int, answers: TextIO) -> None:
     while await asyncio.to_thread(sys.stdin.readline):
         with tempfile.TemporaryDirectory() as folder:
             await run_triggers(runs, folder)
-        tell(answers)
+        counts = []
+        for _ in range(COUNTS):
+            await asyncio.sleep(COUNT_EVERY_S)  # the loop has connections to close, which hold some still
+            counts.append(objects())
+        # What leaks is there at each.
+        tell(min(counts), answers)
 
 
-def tell(answers: TextIO) -> None:
-    """Say that a round is over, and how many objects there are.
+def objects() -> int:
+    """Count what the garbage collector knows."""
+    gc.collect()
+    return len(gc.get_objects())
 
-    The fewest of several counts: threads that are about to end hold some still. What leaks is there at each.
-    """
-    counts = []
-    for _ in range(COUNTS):
-        gc.collect()
-        counts.append(len(gc.get_objects()))
-        time.sleep(COUNT_EVERY_S)
-    print(min(counts), file=answers, flush=True)
+
+def tell(count: int, answers: TextIO) -> None:
+    """Say that a round is over, and how many objects there are."""
+    print(count, file=answers, flush=True)
 
 
 def main() -> None:
@@ -199,7 +201,7 @@ def main() -> None:
         return
     while sys.stdin.readline():
         use_the_hook(given.runs)
-        tell(answers)
+        tell(objects(), answers)
 
 
 if __name__ == "__main__":
