@@ -98,7 +98,9 @@ class Interrupted:
         assert Counter(outcomes.values()) == {"cancelled": total}
 
         rows = read_report(self.report)
-        assert {row["try"] for row in rows} == {each["try_number"] for each in tries}
+        wrote = {row["try"] for row in rows}
+        assert len(wrote) >= 2
+        assert wrote <= {each["try_number"] for each in tries}  # a time limit may end a try before it can ask
         settled_first = {
             row["message_id"] for row in rows if row["try"] == 1 and row["outcome"] == "cancelled"
         }
