@@ -48,7 +48,7 @@ demo: prepare ## a real Airflow cancels a campaign of 2,000 messages at the sand
 bench: prepare ## measure what docs/performance.md and docs/scaling.md say (ARGS="--only engine"; ARGS=--help)
 	@$(VENV_PYTHON) -m benchmarks $(ARGS)
 
-torture: prepare ## attack the package with faults, floods and noise, and count what is lost (ten minutes)
+torture: prepare ## attack the package with faults, floods and noise, and count what is lost (about seven minutes)
 	@$(VENV_PYTHON) -m torture $(ARGS)
 
 torture-full: prepare ## the same with ten times the messages and three seeds: as long as it takes

@@ -32,8 +32,8 @@ class WorkQueue:
     """What is to be asked, most urgent first.
 
     Lanes, in this order: messages without a date, then by date; those whose time has passed go behind. Stops that
-    are to be repeated wait until every message was asked once, unless they would leave before: then they take
-    their place by date. Status queries come last: a message that is asked about can not be saved by the answer.
+    are to be repeated wait until every message whose time has not passed was asked once, unless they would leave before:
+    then they take their place by date. Status queries come last: a message that is asked about can not be saved by the answer.
 
     :param due: when each message leaves, seconds since 1970.
     :param todo: the messages to ask.

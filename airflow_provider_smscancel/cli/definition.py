@@ -171,7 +171,7 @@ COMMANDS = (
     Command(
         "files",
         "Say where the documentation and the example DAGs are",
-        "Both come with the package. Sends nothing. Exit status: 0 done; 2 the example DAGs can't be copied, and none was.",
+        "Both come with the package. Sends nothing. Exit status: 0 done; 2 not all of the example DAGs were copied.",
         {**_FILES, **_OUTPUT},
         "files",
     ),

@@ -26,7 +26,7 @@ def show_files(options: argparse.Namespace, screen: Screen) -> int:
     """Say where the pages and the examples are, or copy the examples.
 
     :return: the exit status.
-    :raises CommandError: nothing was copied.
+    :raises CommandError: not everything was copied.
     """
     pages, examples = shipped("docs", "docs"), shipped("example_dags", "dags")
     dags = sorted(examples.glob("*.py"))
@@ -45,7 +45,7 @@ def show_files(options: argparse.Namespace, screen: Screen) -> int:
 
 
 def _copy(files: list[Path], folder: Path) -> list[Path]:
-    """Copy files. All of them or none, and never over one that somebody has changed."""
+    """Copy files: never over one that somebody has changed, and none of them then."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = [(path, folder / path.name) for path in files]

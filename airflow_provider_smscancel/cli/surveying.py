@@ -50,6 +50,9 @@ def survey(options: argparse.Namespace, screen: Screen, *, each: bool) -> int:
     if end is not RunEnd.COMPLETE:
         screen.complain(f"{ENDS[end]} Nothing was cancelled.")
         return interrupted or FAILED
+    if job.campaign.incomplete is not None:
+        screen.complain(f"The {job.campaign.incomplete}: what comes after was not asked about.")
+        return FAILED
     return 0
 
 

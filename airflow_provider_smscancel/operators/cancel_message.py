@@ -18,6 +18,7 @@ from airflow_provider_smscancel._airflow import (
 from airflow_provider_smscancel.campaigns.cancel_job import CancelJob
 from airflow_provider_smscancel.campaigns.checkpoint import Checkpoint
 from airflow_provider_smscancel.campaigns.ending import Ending
+from airflow_provider_smscancel.campaigns.folders import Folder
 from airflow_provider_smscancel.campaigns.job import Job
 from airflow_provider_smscancel.campaigns.messages import Campaign
 from airflow_provider_smscancel.campaigns.outcome import Outcome
@@ -39,7 +40,7 @@ from airflow_provider_smscancel.common.parameters import (
     read_outcomes,
 )
 from airflow_provider_smscancel.common.report_folder import open_report, read_report_path
-from airflow_provider_smscancel.common.report_owner import owner_in
+from airflow_provider_smscancel.common.report_owner import ReportOwner, owner_in
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.links.report import ReportLink, push_report_link
 from airflow_provider_smscancel.operators.asset_events import empty_events, tell_outlets
@@ -277,8 +278,7 @@ class CancelMessageOperator(BaseOperator):
     ) -> Job:
         name = read_name(self.campaign)
         owner = owner_in(context)
-        report = read_report_path(self.report_path) or owner.default_folder()
-        folder = None if report is None else open_report("report_path", report)
+        report, folder = self._open_report(owner)
         deadline_s = None
         if self.execution_timeout is not None:
             limit = self.execution_timeout.total_seconds()
@@ -312,6 +312,10 @@ class CancelMessageOperator(BaseOperator):
             try_number=owner.try_number,
             checkpoint=checkpoint,
         )
+
+    def _open_report(self, owner: ReportOwner) -> tuple[str | None, Folder | None]:
+        report = read_report_path(self.report_path) or owner.default_folder()
+        return report, None if report is None else open_report("report_path", report)
 
     def _hand_over(self, job: CancelJob) -> None:
         """Defer to the triggerer, unless the list can't be taken there."""
@@ -347,4 +351,8 @@ class CancelMessageOperator(BaseOperator):
         if self._killed or job.end is not RunEnd.COMPLETE:
             raise AirflowException(
                 f"{ENDS[job.end or RunEnd.STOPPED]} Nothing was cancelled: it was a dry run."
+            )
+        if job.campaign.incomplete is not None:
+            raise AirflowException(
+                f"The {job.campaign.incomplete}. Nothing was cancelled: it was a dry run. A retry reads it again."
             )

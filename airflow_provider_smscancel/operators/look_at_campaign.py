@@ -11,6 +11,7 @@ from airflow_provider_smscancel.campaigns.sampling import SampleJob
 from airflow_provider_smscancel.campaigns.survey_job import SurveyJob
 from airflow_provider_smscancel.campaigns.telling import tell_sample
 from airflow_provider_smscancel.common.parameters import read_duration, read_name
+from airflow_provider_smscancel.common.report_owner import owner_in
 from airflow_provider_smscancel.hooks.base import SmsGatewayHook
 from airflow_provider_smscancel.operators.cancel_message import CancelMessageOperator
 
@@ -22,8 +23,8 @@ class LookAtCampaignOperator(CancelMessageOperator):
     """Counts the messages of a campaign, asks where a sample of them is, and forecasts how long stopping all takes.
 
     Cancels nothing. It reads and checks its input exactly as :class:`CancelMessageOperator` does, takes the same parameters, and
-    fails on the same mistakes, before anything is sent. What it found is the return value and the XCom ``summary``, for a person
-    the XCom ``text`` (Markdown).
+    fails on the same mistakes, before anything is sent; it writes no report, but says when the place of one is wrong. What it
+    found is the return value and the XCom ``summary``, for a person the XCom ``text`` (Markdown).
 
     :param sample_size: at most how many messages are asked about, spread evenly over the list.
     :param sample_for: how long the gateway may take for that. What has not answered by then is counted as not answered, which is
@@ -44,6 +45,9 @@ class LookAtCampaignOperator(CancelMessageOperator):
     def _make_job(
         self, hook: SmsGatewayHook, campaign: Campaign, dry_run: bool, context: Context, started: float
     ) -> Job:
+        # Neither is used here, but a mistake in them is to be found before somebody approves, not after.
+        read_duration("give_up_after", self.give_up_after)
+        self._open_report(owner_in(context))
         service = hook.service(
             requests_per_second=self.requests_per_second,
             max_concurrency=self.max_concurrency,

@@ -8,8 +8,11 @@ from collections.abc import Callable
 
 import pytest
 from support.commands import Done, Run
+from support.failing_store import StoreThatFails
 from support.operating import Seed, states
 
+from airflow_provider_smscancel.campaigns import manifest_lines
+from airflow_provider_smscancel.cli import making
 from airflow_provider_smscancel.sandbox import ESENDEX_LICENSE_KEY
 from airflow_provider_smscancel.sandbox.server import SandboxServer
 
@@ -66,6 +69,20 @@ def test_a_message_that_the_gateway_does_not_know_is_an_answer(run: Run, sandbox
     done = run("status", "--conn-id", "sms", "--id", "f" * 32)
     assert done.status == 0
     assert lines_with("f" * 32, done.out)[0][1] == "unknown"
+
+
+@pytest.mark.parametrize("command", [("status",), ("cancel", "--dry-run")], ids=["status", "dry run"])
+def test_a_list_that_was_read_in_part_is_not_said_to_be_all(
+    run: Run, seed: Seed, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(manifest_lines, "PIECE_BYTES", 200)
+    store = StoreThatFails("\n".join(["message_id", *seed(20)]).encode(), good_reads=2)
+    monkeypatch.setattr(making, "open_path", lambda name, text: store)
+    done = run(*command, "--conn-id", "sms", "--manifest", "s3://bucket/campaign.csv")
+    assert done.status == 1
+    assert 0 < done.requests < 20
+    assert "was read to line" in done.err
+    assert "what comes after was not asked about" in done.err
 
 
 # -- check --------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.failing_store import StoreThatFails
 from support.operating import FakeTask, Play, Seed, final_outcomes, read_report, requests_so_far, truth
 from support.state_store import MemoryStore
 
@@ -395,29 +395,6 @@ def test_the_log_tells_how_it_goes_every_few_seconds(
     assert lines[-1].rstrip(".").endswith("left")
 
 
-class StoreThatFails:
-    """A manifest whose store breaks down in the middle, once."""
-
-    name = "campaign.csv"
-
-    def __init__(self, content: bytes, good_reads: int) -> None:
-        self.content = content
-        self.good_reads = good_reads
-
-    def open(self, mode: str) -> io.RawIOBase:
-        assert mode == "rb"
-        store, content = self, io.BytesIO(self.content)
-
-        class File(io.RawIOBase):
-            def read(self, size: int = -1) -> bytes:
-                store.good_reads -= 1
-                if store.good_reads < 0:
-                    raise TimeoutError("the store took too long")
-                return content.read(size)
-
-        return File()
-
-
 def test_a_store_that_fails_while_the_manifest_is_read_makes_a_retry_that_reads_the_rest(
     tmp_path: Path, sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +414,19 @@ def test_a_store_that_fails_while_the_manifest_is_read_makes_a_retry_that_reads_
     assert again.error is None
     assert again.outcomes == {"cancelled": 20}
     assert requests_so_far(sandbox) == 20
+
+
+def test_a_dry_run_over_half_a_list_is_no_success(
+    sandbox: SandboxServer, seed: Seed, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_lines, "PIECE_BYTES", 200)
+    store = StoreThatFails("\n".join(["message_id", *seed(20)]).encode(), good_reads=2)
+    monkeypatch.setattr(campaign_source, "open_path", lambda name, text: store)
+    played = play(manifest="s3://bucket/campaign.csv", dry_run=True)
+    played.failed_retryably()
+    assert "was read to line" in str(played.error)
+    assert "Nothing was cancelled: it was a dry run." in str(played.error)
+    assert 0 < requests_so_far(sandbox) < 20
 
 
 def test_a_store_that_can_not_be_reached_at_first_is_worth_a_retry(

@@ -86,6 +86,9 @@ def test_a_refused_account_fails_for_good(look: Look, seed: Seed) -> None:
         ({"message_ids": "a+b c+d"}, "None of the 2 ids"),
         ({"manifest": "there.csv"}, "must be an absolute path"),
         ({"message_ids": "a1", "sample_for": timedelta(seconds=-1)}, "sample_for must be"),
+        ({"message_ids": "a1", "give_up_after": timedelta(seconds=-1)}, "give_up_after must be"),
+        ({"message_ids": "a1", "report_path": "reports"}, "report_path must be an absolute path"),
+        ({"message_ids": "a1", "report_path": "/reports/../x"}, "report_path holds a part that is '..'"),
     ],
 )
 def test_the_same_mistakes_are_told_as_when_cancelling(
