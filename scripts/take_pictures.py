@@ -109,6 +109,7 @@ def take(browser: Browser, airflow: AirflowStack, folder: Path) -> None:
         approve = asked.get_by_role("button", name="Approve", exact=True)
         expect(approve).to_be_visible()
         keep(page, asked, folder / "approval.png")
+        airflow.wait_until_left_alone(DAG, run_id, "approve")
         approve.click()
         airflow.wait_for_run(DAG, run_id, within_s=180)
 

@@ -165,6 +165,7 @@ class PlantedAirflow:
             "the approval is asked for",
             within_s=WITHIN_S,
         )
+        self.airflow.wait_until_left_alone(dag_id, run_id, "approve")
         self.airflow.call(
             "PATCH", f"{where}/-1/hitlDetails", {"chosen_options": ["Approve"], "params_input": {}}
         )

@@ -29,7 +29,7 @@ def trigger(page: Page, **fields: str) -> str:
     return press_trigger(page, form)
 
 
-def answer(page: Page, run_id: str, button: str, *says: str) -> None:
+def answer(page: Page, airflow: AirflowStack, run_id: str, button: str, *says: str) -> None:
     """Open what the run asks for, check what it says, and press a button."""
     page.goto(run_page(DAG, run_id))
     page.get_by_role("button", name="Required Actions").or_(
@@ -38,6 +38,7 @@ def answer(page: Page, run_id: str, button: str, *says: str) -> None:
     asked = page.get_by_role("dialog")
     for text in says:
         expect(asked).to_contain_text(text)
+    airflow.wait_until_left_alone(DAG, run_id, "approve")  # nobody reads that fast
     press(page, asked.get_by_role("button", name=button, exact=True), "/hitlDetails")
 
 
@@ -77,6 +78,7 @@ def test_a_campaign_is_approved_and_cancelled(
     run_id = trigger(page, message_ids="\n".join(ids), campaign="wrong price")
     answer(
         page,
+        airflow,
         run_id,
         "Approve",
         "Cancel campaign wrong price?",
@@ -112,7 +114,7 @@ def test_a_rejection_is_a_failed_run_that_says_that_nothing_was_cancelled(
 ) -> None:
     ids = sandbox.seed("clickatell", 3)
     run_id = trigger(page, message_ids="\n".join(ids))
-    answer(page, run_id, "Reject", "3 messages at Clickatell")
+    answer(page, airflow, run_id, "Reject", "3 messages at Clickatell")
     assert airflow.wait_for_run(DAG, run_id) == "failed"
     assert states(sandbox, ids) == {"scheduled"}
     check_summary(page, run_id, NOTHING, "Task approve failed")

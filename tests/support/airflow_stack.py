@@ -317,6 +317,23 @@ class AirflowStack:
         lines = self.call("GET", f"{where}?full_content=true")["content"]
         return "\n".join(map(json.dumps, lines))
 
+    def wait_until_left_alone(
+        self, dag_id: str, run_id: str, task_id: str, *, within_s: float = 60.0
+    ) -> None:
+        """Wait until the scheduler knows that the worker has left a task that waits for something.
+
+        What it waits for must not come before that: Airflow 3.3.2 takes the worker's end for a lost task when it finds it queued
+        again already. It says so in its log only.
+        """
+        log = self.home / "scheduler.log"
+        line = f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}, run_id={run_id},"
+        wait_for(
+            lambda: line in log.read_text(encoding="utf-8", errors="replace"),
+            f"the worker of {task_id} is gone",
+            within_s=within_s,
+            every_s=0.2,
+        )
+
     def wait_for_run(self, dag_id: str, run_id: str, *, within_s: float = 60.0) -> str:
         """Wait until a run has ended, and return its state."""
 
